@@ -1,0 +1,161 @@
+using LlavaSp.Quantization;
+
+namespace LlavaSp.Backends;
+
+/// <summary>Function applied to the result of a matrix product before the residual is added.</summary>
+public enum Activation
+{
+    /// <summary>None.</summary>
+    None,
+
+    /// <summary>GELU with the error function (projector, conv_linear).</summary>
+    Gelu,
+
+    /// <summary>x * sigmoid(1.702 x), as CLIP has it.</summary>
+    QuickGelu,
+}
+
+/// <summary>Where the spatial tokens look (paper section 3: Pooling or Cropping).</summary>
+public enum SpatialMode
+{
+    /// <summary>Adaptive average pool of the grid to k x k.</summary>
+    Pooling,
+
+    /// <summary>Centre crop of k x k; the fusion clears NaN as the paper's code does.</summary>
+    Cropping,
+}
+
+/// <summary>What follows a matrix product in the same pass: y = activation(x W^T + bias) + residual.</summary>
+/// <param name="Bias">[1, rows of the weight], or null.</param>
+/// <param name="Activation">Applied after the bias.</param>
+/// <param name="Residual">[rows of x, rows of the weight], or null; may be the destination itself.</param>
+public readonly record struct Epilogue(Tensor? Bias = null, Activation Activation = Activation.None, Tensor? Residual = null);
+
+/// <summary>What a backend is, for logs and JSON: never left unsaid.</summary>
+/// <param name="Device">Device as the command line names it, e.g. <c>cpu</c>.</param>
+/// <param name="InstructionSet">Instruction set or architecture, e.g. <c>avx512vnni</c>.</param>
+/// <param name="Threads">Worker threads.</param>
+/// <param name="Reason">Why this one was chosen.</param>
+public sealed record BackendInfo(string Device, string InstructionSet, int Threads, string Reason);
+
+/// <summary>Weights of the CLIP embedding: patches [d, 3*p*p], class token and positions [n+1, d] (row 0 belongs to the class token), pre-LayerNorm.</summary>
+public sealed record PatchEmbeddingWeights(
+    Weight Patches, Tensor ClassToken, Tensor Positions, Tensor NormWeight, Tensor NormBias, float NormEpsilon, int PatchSize, int ImageSize);
+
+/// <summary>Pixels of tiles as the preprocessor leaves them.</summary>
+/// <param name="Tiles">Number of tiles.</param>
+/// <param name="Size">Edge in pixels.</param>
+/// <param name="Pixels">[tiles, 3, size, size] 8-bit RGB planes.</param>
+/// <param name="Lookup">[3, 256] float32: the normalised value of every 8-bit value of every channel.</param>
+public sealed record TilePixels(int Tiles, int Size, ReadOnlyMemory<byte> Pixels, ReadOnlyMemory<float> Lookup);
+
+/// <summary>
+/// One convolution of the spatial tokens: k x k over the crop or the pooled map, one output position.
+/// </summary>
+/// <param name="KernelSize">k.</param>
+/// <param name="Kernel">[width, k*k*d]: position-major, channel-minor, the order in which patch features lie.</param>
+public sealed record SpatialConvolution(int KernelSize, Weight Kernel);
+
+/// <summary>LayerNorm followed by a linear layer with bias: query, key or value projection of the detail fusion.</summary>
+public sealed record NormLinear(Tensor NormWeight, Tensor NormBias, Weight Linear, Tensor Bias);
+
+/// <summary>
+/// Detail fusion (DFI): conv_CM [width, k*k*d] over the grid with a stride, and the cross-attention of the spatial tokens to its positions.
+/// </summary>
+public sealed record DetailFusionWeights(int KernelSize, int Stride, Weight Kernel, NormLinear Query, NormLinear Key, NormLinear Value, float NormEpsilon);
+
+/// <summary>
+/// Rotary embedding of one forward pass: cosines and sines [positions, headDim / 2] for positions First, First + 1, …
+/// </summary>
+/// <param name="First">Position of row 0.</param>
+/// <param name="Cos">[rows, headDim / 2].</param>
+/// <param name="Sin">[rows, headDim / 2].</param>
+public sealed record RopeTable(int First, Tensor Cos, Tensor Sin);
+
+/// <summary>Receives intermediate tensors under the names that the goldens use.</summary>
+public interface ITraceSink
+{
+    /// <summary>Whether anybody wants this tensor; asked before it is copied.</summary>
+    bool Wants(string name);
+
+    /// <summary>Takes a tensor.</summary>
+    void Add(string name, ReadOnlySpan<float> values, params ReadOnlySpan<long> shape);
+}
+
+/// <summary>
+/// What a device must do. Operations are coarse and fused; all tensors are [rows, columns]; a destination is overwritten. Calls on one backend
+/// come from one thread at a time and are carried out in order; only <see cref="Tensor.Read"/> and <see cref="Argmax"/> wait for them.
+/// </summary>
+public interface IBackend : IDisposable
+{
+    /// <summary>What it is and why it was chosen.</summary>
+    BackendInfo Info { get; }
+
+    /// <summary>An activation with undefined contents.</summary>
+    Tensor CreateTensor(int rows, int columns);
+
+    /// <summary>Packs a weight matrix in <paramref name="format"/>; reads the source block by block.</summary>
+    Weight CreateWeight(WeightSource source, WeightFormat format);
+
+    /// <summary>An empty cache.</summary>
+    KvCache CreateKvCache(KvCacheShape shape);
+
+    /// <summary>Copies rows of one tensor over those of another of the same size.</summary>
+    void Copy(Tensor destination, Tensor source);
+
+    /// <summary>
+    /// CLIP embedding with pre-LayerNorm: destination [tiles * (n+1), d], every tile's class token first.
+    /// </summary>
+    void PatchEmbedding(Tensor destination, TilePixels pixels, PatchEmbeddingWeights weights);
+
+    /// <summary>LayerNorm of every row.</summary>
+    void LayerNorm(Tensor destination, Tensor source, Tensor weight, Tensor bias, float epsilon);
+
+    /// <summary>RMSNorm of every row.</summary>
+    void RmsNorm(Tensor destination, Tensor source, Tensor weight, float epsilon);
+
+    /// <summary>destination [m, n] = epilogue(source [m, k] * weight [n, k]^T). Destination and source do not overlap.</summary>
+    void Linear(Tensor destination, Tensor source, Weight weight, Epilogue epilogue = default);
+
+    /// <summary>
+    /// Full self-attention inside each of <paramref name="batch"/> equal blocks of rows. qkv [batch*n, 3*heads*headDim] holds query, key, value side by
+    /// side; scale 1/sqrt(headDim); destination [batch*n, heads*headDim].
+    /// </summary>
+    void FullAttention(Tensor destination, Tensor qkv, int batch, int heads);
+
+    /// <summary>
+    /// Splits qkv [m, (heads + 2*kvHeads) * headDim], rotates queries and keys (half-split), leaves the queries in <paramref name="query"/>
+    /// [m, heads*headDim] and writes keys and values to positions rope.First … of the cache.
+    /// </summary>
+    void RopeAndCache(Tensor query, Tensor qkv, KvCache cache, int layer, RopeTable rope);
+
+    /// <summary>
+    /// Causal attention (GQA): query row i stands at position first + i and sees cache positions 0 … first + i. Scale 1/sqrt(headDim).
+    /// </summary>
+    void CausalAttention(Tensor destination, Tensor query, KvCache cache, int layer, int first);
+
+    /// <summary>SwiGLU: gateUp [m, 2*n] holds gate and up side by side; destination [m, n] = silu(gate) * up.</summary>
+    void GatedActivation(Tensor destination, Tensor gateUp);
+
+    /// <summary>
+    /// Spatial tokens (SFE): features [grid*grid, d] of one picture; destination [convolutions, width], one row per kernel in the order given.
+    /// Traces <c>sp.pool.K</c> [d, K, K] and <c>sp.conv.K</c> [width] where it holds them.
+    /// </summary>
+    void SpatialTokens(Tensor destination, Tensor features, SpatialMode mode, IReadOnlyList<SpatialConvolution> convolutions, ITraceSink? trace);
+
+    /// <summary>
+    /// Detail fusion (DFI): destination [tokens, 2*width] = concat(tokens, softmax(q k^T / sqrt(width)) v); NaN cleared to zero (infinities to the largest
+    /// finite value) in tokens, conv_CM and attention logits, as torch.nan_to_num does. Traces <c>sp.conv_CM</c> [width, g, g], <c>sp.query</c>, <c>sp.key</c>,
+    /// <c>sp.value</c>, <c>sp.attn_logits</c>, <c>sp.attn_probs</c>, <c>sp.attn_out</c> where it holds them.
+    /// </summary>
+    void DetailFusion(Tensor destination, Tensor tokens, Tensor features, DetailFusionWeights weights, ITraceSink? trace);
+
+    /// <summary>destination = activation(source), element by element (the GELU between fusion and conv_linear).</summary>
+    void Activate(Tensor destination, Tensor source, Activation activation);
+
+    /// <summary>destination [ids, d] = rows of the embedding table.</summary>
+    void Embed(Tensor destination, Weight table, ReadOnlySpan<int> ids);
+
+    /// <summary>Index of the largest element of a one-row tensor; the first of equals. NaN anywhere is an error.</summary>
+    int Argmax(Tensor logits);
+}

@@ -1,0 +1,40 @@
+namespace LlavaSp.Backends;
+
+/// <summary>Element type of a key-value cache.</summary>
+public enum KvFormat
+{
+    /// <summary>IEEE half.</summary>
+    F16,
+
+    /// <summary>float32.</summary>
+    F32,
+}
+
+/// <summary>Sizes of a key-value cache.</summary>
+/// <param name="Layers">Decoder layers.</param>
+/// <param name="KvHeads">Key-value heads of a layer.</param>
+/// <param name="HeadDim">Width of a head.</param>
+/// <param name="Capacity">Positions that fit.</param>
+/// <param name="Format">Element type.</param>
+public sealed record KvCacheShape(int Layers, int KvHeads, int HeadDim, int Capacity, KvFormat Format)
+{
+    /// <summary>Bytes of keys and values together when full.</summary>
+    public long ByteLength => 2L * Layers * KvHeads * HeadDim * Capacity * (Format == KvFormat.F16 ? 2 : 4);
+}
+
+/// <summary>Keys (after rope) and values of one sequence, per layer, owned by a backend. Which positions hold something is the caller's business.</summary>
+public abstract class KvCache(KvCacheShape shape) : IDisposable
+{
+    /// <summary>Sizes.</summary>
+    public KvCacheShape Shape { get; } = shape;
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Dispose(true);
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Frees the backend's memory.</summary>
+    protected virtual void Dispose(bool disposing) { }
+}
