@@ -64,13 +64,10 @@ public sealed record NormLinear(Tensor NormWeight, Tensor NormBias, Weight Linea
 /// </summary>
 public sealed record DetailFusionWeights(int KernelSize, int Stride, Weight Kernel, NormLinear Query, NormLinear Key, NormLinear Value, float NormEpsilon);
 
-/// <summary>
-/// Rotary embedding of one forward pass: cosines and sines [positions, headDim / 2] for positions First, First + 1, …
-/// </summary>
-/// <param name="First">Position of row 0.</param>
-/// <param name="Cos">[rows, headDim / 2].</param>
-/// <param name="Sin">[rows, headDim / 2].</param>
-public sealed record RopeTable(int First, Tensor Cos, Tensor Sin);
+/// <summary>Rotary embedding: row p belongs to position p.</summary>
+/// <param name="Cos">[capacity, headDim / 2].</param>
+/// <param name="Sin">[capacity, headDim / 2].</param>
+public sealed record RopeTable(Tensor Cos, Tensor Sin);
 
 /// <summary>Receives intermediate tensors under the names that the goldens use.</summary>
 public interface ITraceSink
@@ -80,6 +77,13 @@ public interface ITraceSink
 
     /// <summary>Takes a tensor.</summary>
     void Add(string name, ReadOnlySpan<float> values, params ReadOnlySpan<long> shape);
+}
+
+/// <summary>Names of traced tensors.</summary>
+public static class TraceNames
+{
+    /// <summary>The name inside tile <paramref name="tile"/>: as it is for a single tile, else <c>tileN.name</c>.</summary>
+    public static string Tile(int tiles, int tile, string name) => tiles == 1 ? name : $"tile{tile}.{name}";
 }
 
 /// <summary>
@@ -125,9 +129,9 @@ public interface IBackend : IDisposable
 
     /// <summary>
     /// Splits qkv [m, (heads + 2*kvHeads) * headDim], rotates queries and keys (half-split), leaves the queries in <paramref name="query"/>
-    /// [m, heads*headDim] and writes keys and values to positions rope.First … of the cache.
+    /// [m, heads*headDim] and writes keys and values to positions first … first + m - 1 of the cache; row i stands at position first + i.
     /// </summary>
-    void RopeAndCache(Tensor query, Tensor qkv, KvCache cache, int layer, RopeTable rope);
+    void RopeAndCache(Tensor query, Tensor qkv, KvCache cache, int layer, RopeTable rope, int first);
 
     /// <summary>
     /// Causal attention (GQA): query row i stands at position first + i and sees cache positions 0 … first + i. Scale 1/sqrt(headDim).
@@ -138,17 +142,20 @@ public interface IBackend : IDisposable
     void GatedActivation(Tensor destination, Tensor gateUp);
 
     /// <summary>
-    /// Spatial tokens (SFE): features [grid*grid, d] of one picture; destination [convolutions, width], one row per kernel in the order given.
-    /// Traces <c>sp.pool.K</c> [d, K, K] and <c>sp.conv.K</c> [width] where it holds them.
+    /// Spatial tokens (SFE): features [tiles*grid*grid, d]; destination [tiles*convolutions, width], tile by tile one row per kernel in the order
+    /// given. Every kernel is read once for all tiles. Traces, per tile (<see cref="TraceNames.Tile"/>), <c>sp.pool.K</c> [d, K, K] and <c>sp.conv.K</c>
+    /// [width] where it holds them.
     /// </summary>
-    void SpatialTokens(Tensor destination, Tensor features, SpatialMode mode, IReadOnlyList<SpatialConvolution> convolutions, ITraceSink? trace);
+    void SpatialTokens(
+        Tensor destination, Tensor features, int tiles, SpatialMode mode, IReadOnlyList<SpatialConvolution> convolutions, ITraceSink? trace);
 
     /// <summary>
-    /// Detail fusion (DFI): destination [tokens, 2*width] = concat(tokens, softmax(q k^T / sqrt(width)) v); NaN cleared to zero (infinities to the largest
-    /// finite value) in tokens, conv_CM and attention logits, as torch.nan_to_num does. Traces <c>sp.conv_CM</c> [width, g, g], <c>sp.query</c>, <c>sp.key</c>,
-    /// <c>sp.value</c>, <c>sp.attn_logits</c>, <c>sp.attn_probs</c>, <c>sp.attn_out</c> where it holds them.
+    /// Detail fusion (DFI), for each of <paramref name="tiles"/> blocks of tokens [tiles*t, width] and features [tiles*grid*grid, d]: destination
+    /// [tiles*t, 2*width] = concat(tokens, softmax(q k^T / sqrt(width)) v); NaN cleared to zero (infinities to the largest finite value) in tokens, conv_CM
+    /// and attention logits, as torch.nan_to_num does. Traces, per tile, <c>sp.conv_CM</c> [width, g, g], <c>sp.query</c>, <c>sp.key</c>, <c>sp.value</c>,
+    /// <c>sp.attn_logits</c>, <c>sp.attn_probs</c>, <c>sp.attn_out</c> where it holds them.
     /// </summary>
-    void DetailFusion(Tensor destination, Tensor tokens, Tensor features, DetailFusionWeights weights, ITraceSink? trace);
+    void DetailFusion(Tensor destination, Tensor tokens, Tensor features, int tiles, DetailFusionWeights weights, ITraceSink? trace);
 
     /// <summary>destination = activation(source), element by element (the GELU between fusion and conv_linear).</summary>
     void Activate(Tensor destination, Tensor source, Activation activation);

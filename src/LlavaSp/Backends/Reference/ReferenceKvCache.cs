@@ -1,0 +1,30 @@
+namespace LlavaSp.Backends.Reference;
+
+/// <summary>Keys and values in managed memory: [layers][capacity, kvHeads * headDim], rounded to the cache's format when written.</summary>
+internal sealed class ReferenceKvCache : KvCache
+{
+    private readonly float[][] _keys;
+    private readonly float[][] _values;
+
+    public ReferenceKvCache(KvCacheShape shape) : base(shape)
+    {
+        int size = checked(shape.Capacity * shape.KvHeads * shape.HeadDim);
+        _keys = [.. Enumerable.Range(0, shape.Layers).Select(_ => new float[size])];
+        _values = [.. Enumerable.Range(0, shape.Layers).Select(_ => new float[size])];
+    }
+
+    /// <summary>[headDim] of one position and head.</summary>
+    public Span<float> Key(int layer, int position, int head) => At(_keys, layer, position, head);
+
+    /// <summary>[headDim] of one position and head.</summary>
+    public Span<float> Value(int layer, int position, int head) => At(_values, layer, position, head);
+
+    public void Round(Span<float> written)
+    {
+        if (Shape.Format != KvFormat.F16) return;
+        foreach (ref float x in written) x = (float)(Half)x;
+    }
+
+    private Span<float> At(float[][] data, int layer, int position, int head) =>
+        data[layer].AsSpan((position * Shape.KvHeads + head) * Shape.HeadDim, Shape.HeadDim);
+}
