@@ -88,7 +88,8 @@ public static class TraceNames
 
 /// <summary>
 /// What a device must do. Operations are coarse and fused; all tensors are [rows, columns]; a destination is overwritten. Calls on one backend
-/// come from one thread at a time and are carried out in order; only <see cref="Tensor.Read"/> and <see cref="Argmax"/> wait for them.
+/// come from one thread at a time and are carried out in order; only <see cref="Tensor.Read"/>, <see cref="Argmax"/> and
+/// <see cref="Synchronize"/> wait for them.
 /// </summary>
 public interface IBackend : IDisposable
 {
@@ -106,6 +107,12 @@ public interface IBackend : IDisposable
 
     /// <summary>Copies rows of one tensor over those of another of the same size.</summary>
     void Copy(Tensor destination, Tensor source);
+
+    /// <summary>destination [rows.Length, columns]: row i is row rows[i] of the source.</summary>
+    void Gather(Tensor destination, Tensor source, ReadOnlySpan<int> rows);
+
+    /// <summary>Waits until all work is done; backends that return only then have nothing to do.</summary>
+    void Synchronize() { }
 
     /// <summary>
     /// CLIP embedding with pre-LayerNorm: destination [tiles * (n+1), d], every tile's class token first.

@@ -28,6 +28,12 @@ public sealed partial class ReferenceBackend : IBackend
     public void Copy(Tensor destination, Tensor source) => Of(source).Span.CopyTo(Of(destination).Span);
 
     /// <inheritdoc/>
+    public void Gather(Tensor destination, Tensor source, ReadOnlySpan<int> rows)
+    {
+        for (int i = 0; i < rows.Length; i++) Of(source).Row(rows[i]).CopyTo(Of(destination).Row(i));
+    }
+
+    /// <inheritdoc/>
     public void LayerNorm(Tensor destination, Tensor source, Tensor weight, Tensor bias, float epsilon)
     {
         for (int r = 0; r < source.Rows; r++)

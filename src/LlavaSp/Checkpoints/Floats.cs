@@ -1,0 +1,44 @@
+using System.Runtime.InteropServices;
+using LlavaSp.Quantization;
+
+namespace LlavaSp.Checkpoints;
+
+/// <summary>Stored elements as float32.</summary>
+internal static class Floats
+{
+    /// <summary>A whole (small) tensor.</summary>
+    public static float[] Read(ITensorSource source, TensorInfo info)
+    {
+        var values = new float[checked((int)info.Elements)];
+        Convert(source.GetBytes(info.Name), info.DType, values);
+        return values;
+    }
+
+    /// <summary>Converts little-endian elements; exact for every type narrower than float32.</summary>
+    public static void Convert(ReadOnlySpan<byte> bytes, DType dtype, Span<float> destination)
+    {
+        switch (dtype)
+        {
+            case DType.F32:
+                MemoryMarshal.Cast<byte, float>(bytes).CopyTo(destination);
+                break;
+            case DType.F16:
+                ReadOnlySpan<Half> halves = MemoryMarshal.Cast<byte, Half>(bytes);
+                for (int i = 0; i < halves.Length; i++) destination[i] = (float)halves[i];
+                break;
+            case DType.BF16:
+                ReadOnlySpan<ushort> words = MemoryMarshal.Cast<byte, ushort>(bytes);
+                for (int i = 0; i < words.Length; i++) destination[i] = Bf16.Widen(words[i]);
+                break;
+            case DType.F64:
+                ReadOnlySpan<double> doubles = MemoryMarshal.Cast<byte, double>(bytes);
+                for (int i = 0; i < doubles.Length; i++) destination[i] = (float)doubles[i];
+                break;
+            default:
+                throw new CheckpointException($"a tensor of type {dtype} stands where floating-point weights are expected");
+        }
+    }
+
+    /// <summary>Whether <see cref="Convert"/> takes the type.</summary>
+    public static bool CanConvert(DType dtype) => dtype is DType.F32 or DType.F16 or DType.BF16 or DType.F64;
+}
