@@ -1,3 +1,5 @@
+using LlavaSp.Imaging;
+
 namespace LlavaSp.Checkpoints;
 
 /// <summary>How pictures enter the prompt: LLaVA's fields of config.json.</summary>
@@ -6,8 +8,8 @@ public sealed record MultimodalConfig
     /// <summary><c>pad</c>, <c>anyres</c>, or <c>square</c> (shortest edge and centre crop; upstream writes null).</summary>
     public required string ImageAspectRatio { get; init; }
 
-    /// <summary><c>flat</c>, <c>spatial</c> or <c>spatial_unpad</c>.</summary>
-    public required string PatchMergeType { get; init; }
+    /// <summary>Order of the features of several tiles.</summary>
+    public required PatchMergeType PatchMergeType { get; init; }
 
     /// <summary>Resolutions (width, height) that anyres may choose from.</summary>
     public required (int Width, int Height)[] GridPinpoints { get; init; }
@@ -42,7 +44,12 @@ public sealed record MultimodalConfig
         return new MultimodalConfig
         {
             ImageAspectRatio = OneOf(json, "image_aspect_ratio", aspect, "pad", "anyres", "square"),
-            PatchMergeType = OneOf(json, "mm_patch_merge_type", merge, "flat", "spatial", "spatial_unpad"),
+            PatchMergeType = OneOf(json, "mm_patch_merge_type", merge, "flat", "spatial", "spatial_unpad") switch
+            {
+                "spatial" => PatchMergeType.Spatial,
+                "spatial_unpad" => PatchMergeType.SpatialUnpad,
+                _ => PatchMergeType.Flat,
+            },
             GridPinpoints = json.Pairs("image_grid_pinpoints") ?? [],
             SelectLayer = transformers
                 ? json.Int("vision_feature_layer", -2, int.MinValue)

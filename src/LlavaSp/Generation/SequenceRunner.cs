@@ -1,0 +1,129 @@
+using System.Diagnostics;
+using LlavaSp.Backends;
+using LlavaSp.Checkpoints;
+using LlavaSp.Graph;
+
+namespace LlavaSp.Generation;
+
+/// <summary>
+/// One sequence on a backend: its key-value cache, what the cache holds, prefill and decode steps.
+/// </summary>
+internal sealed class SequenceRunner : IDisposable
+{
+    private const int PicturesKept = 4;
+    private readonly IBackend _backend;
+    private readonly DecoderConfig _config;
+    private readonly Decoder _decoder;
+    private readonly KvCache _cache;
+    private readonly Rope _rope;
+    private readonly DecoderWorkspace _step;
+    private readonly FeatureCache _features;
+    private readonly List<UInt128> _held;
+    private readonly int[] _stepId = new int[1];
+
+    public SequenceRunner(IBackend backend, DecoderConfig config, Decoder decoder, ImageEncoder encoder, int capacity, KvFormat format)
+    {
+        _backend = backend;
+        _config = config;
+        _decoder = decoder;
+        Capacity = capacity;
+        _cache = backend.CreateKvCache(new KvCacheShape(config.Layers, config.KvHeads, config.HeadDim, capacity, format));
+        _rope = new Rope(backend, config, capacity);
+        _step = new DecoderWorkspace(backend, config, 1);
+        _features = new FeatureCache(encoder, PicturesKept);
+        _held = new List<UInt128>(capacity);
+    }
+
+    /// <summary>Positions that fit.</summary>
+    public int Capacity { get; }
+
+    /// <summary>Positions that the cache holds.</summary>
+    public int Length => _held.Count;
+
+    /// <summary>[1, vocabulary]: logits of the last position, after <see cref="Prefill"/> or <see cref="Step"/>.</summary>
+    public Tensor Logits => _step.Logits;
+
+    /// <summary>Forgets everything.</summary>
+    public void Reset()
+    {
+        _held.Clear();
+        _rope.Reset();
+    }
+
+    /// <summary>
+    /// Makes the cache hold exactly the prompt, computing only what follows the longest prefix that it holds already.
+    /// </summary>
+    /// <returns>Positions that were not computed again.</returns>
+    /// <exception cref="PromptException">The prompt does not fit the context.</exception>
+    public int Prefill(PromptSequence prompt, StageTimes times, ITraceSink? trace = null, Func<string, ITraceSink?>? pictureTrace = null)
+    {
+        if (prompt.Length > Capacity)
+        {
+            throw new PromptException(
+                $"the prompt takes {prompt.Length} positions, pictures included; the context holds {Capacity}: shorten it or use fewer pictures");
+        }
+
+        int reused = trace is null ? CommonPrefix(prompt) : 0;
+        _held.RemoveRange(reused, _held.Count - reused);
+        if (reused == 0) _rope.Reset();
+        int rows = prompt.Length - reused;
+        using var work = new DecoderWorkspace(_backend, _config, rows);
+        foreach (PromptSegment segment in prompt.Segments) Splice(work.Hidden, prompt, segment, reused, times, pictureTrace);
+        trace.AddTensor("inputs_embeds", work.Hidden);
+
+        long start = Stopwatch.GetTimestamp();
+        _rope.Extend(prompt.Length);
+        using Tensor? allLogits = trace is not null && trace.Wants("logits") ? _backend.CreateTensor(rows, _config.VocabularySize) : null;
+        _decoder.Forward(work, _cache, _rope.Table, reused, trace, allLogits);
+        if (allLogits is not null) trace.AddTensor("logits", allLogits);
+        _backend.Copy(_step.Logits, allLogits?.Slice(rows - 1, 1) ?? work.Logits);
+        _held.AddRange(prompt.Keys.AsSpan(reused));
+        times.AddSince(Stage.Prefill, start, _backend);
+        return reused;
+    }
+
+    /// <summary>Appends one token and computes the logits behind it. Allocates nothing.</summary>
+    public void Step(int id)
+    {
+        _stepId[0] = id;
+        _decoder.Embed(_step.Hidden, _stepId);
+        _rope.Extend(Length + 1);
+        _decoder.Forward(_step, _cache, _rope.Table, Length);
+        _held.Add((UInt128)(uint)id);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _features.Dispose();
+        _step.Dispose();
+        _rope.Dispose();
+        _cache.Dispose();
+    }
+
+    private int CommonPrefix(PromptSequence prompt)
+    {
+        if (_rope.DependsOnLength) return 0;
+        // The last position is always computed: its logits are wanted.
+        int limit = Math.Min(_held.Count, prompt.Length - 1), common = 0;
+        while (common < limit && _held[common] == prompt.Keys[common]) common++;
+        return common;
+    }
+
+    private void Splice(
+        Tensor inputs, PromptSequence prompt, PromptSegment segment, int reused, StageTimes times, Func<string, ITraceSink?>? pictureTrace)
+    {
+        int skip = Math.Max(0, reused - segment.Start), count = segment.Length - skip;
+        if (count <= 0) return;
+        Tensor destination = inputs.Slice(segment.Start + skip - reused, count);
+        if (segment.Picture < 0)
+        {
+            _decoder.Embed(destination, prompt.Ids.AsSpan(segment.IdOffset + skip, count));
+            return;
+        }
+
+        ITraceSink? trace = pictureTrace?.Invoke($"{(char)('a' + segment.Picture)}.");
+        Tensor features = _features.Get(prompt.Images[segment.Picture], times, trace);
+        _backend.Copy(destination, features.Slice(skip, count));
+    }
+}

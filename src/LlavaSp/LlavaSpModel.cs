@@ -1,0 +1,161 @@
+using System.Diagnostics;
+using LlavaSp.Backends;
+using LlavaSp.Checkpoints;
+using LlavaSp.Generation;
+using LlavaSp.Graph;
+using LlavaSp.Imaging;
+using LlavaSp.Quantization;
+using LlavaSp.Text;
+using Microsoft.Extensions.Logging;
+
+namespace LlavaSp;
+
+/// <summary>
+/// A loaded LLaVA-SP (or LLaVA-1.5/1.6) model: weights on a device, tokenizer, preprocessor. Thread-safe except that answers are computed one at a time.
+/// </summary>
+public sealed class LlavaSpModel : IDisposable
+{
+    private readonly LlavaTokenizer? _tokenizer;
+    private readonly ImagePreprocessor _preprocessor;
+
+    private LlavaSpModel(
+        ModelCheckpoint checkpoint, IBackend backend, ImageEncoder encoder, Decoder decoder, LlavaTokenizer? tokenizer, ImagePreprocessor preprocessor,
+        WeightFormat weights, KvFormat kvFormat)
+    {
+        Checkpoint = checkpoint;
+        Backend = backend;
+        Encoder = encoder;
+        Decoder = decoder;
+        _tokenizer = tokenizer;
+        _preprocessor = preprocessor;
+        Weights = weights;
+        KvFormat = kvFormat;
+    }
+
+    /// <summary>Config of everything; its files are closed after loading.</summary>
+    public ModelCheckpoint Checkpoint { get; }
+
+    /// <summary>Device, instruction set, threads, and why.</summary>
+    public BackendInfo Device => Backend.Info;
+
+    /// <summary>Weight format in memory.</summary>
+    public WeightFormat Weights { get; }
+
+    /// <summary>Element type of key-value caches.</summary>
+    public KvFormat KvFormat { get; }
+
+    /// <summary>Milliseconds that loading took.</summary>
+    public double LoadMilliseconds { get; private init; }
+
+    /// <summary>Bytes of all weight matrices as the device holds them.</summary>
+    public long WeightBytes => StageBytes.Sum(stage => stage.Bytes);
+
+    /// <summary>Bytes of the matrices of each stage.</summary>
+    public IReadOnlyList<(string Stage, long Bytes)> StageBytes =>
+    [
+        ("vision tower", Encoder.Vision.Weights.ByteLength), ("spatial tokens", Encoder.Spatial?.Weights.ByteLength ?? 0),
+        ("projector", Encoder.Projector.Weights.ByteLength), ("decoder", Decoder.Weights.ByteLength), ("embedding", Decoder.Embeddings.ByteLength),
+    ];
+
+    /// <summary>The tokenizer.</summary>
+    public LlavaTokenizer Tokenizer => _tokenizer ?? throw new InvalidOperationException("a synthetic model has no tokenizer");
+
+    internal IBackend Backend { get; }
+
+    internal ImageEncoder Encoder { get; }
+
+    internal Decoder Decoder { get; }
+
+    /// <summary>Serialises the work of all sessions: a backend takes calls from one thread at a time.</summary>
+    internal SemaphoreSlim Gate { get; } = new(1, 1);
+
+    /// <summary>Loads a checkpoint as its authors publish it.</summary>
+    /// <param name="path">Folder of the checkpoint.</param>
+    /// <param name="options">Options; null takes the defaults.</param>
+    /// <exception cref="LlavaSpException">The checkpoint or the device is not what was asked for; one line says what to do.</exception>
+    public static LlavaSpModel Load(string path, LoadOptions? options = null)
+    {
+        options ??= new LoadOptions();
+        long start = Stopwatch.GetTimestamp();
+        using ModelCheckpoint checkpoint = ModelCheckpoint.Open(new ModelLocation(path, options.ModelBase, options.VisionTower));
+        LlavaTokenizer tokenizer = LlavaTokenizer.Load(checkpoint.TokenizerFolder);
+        return Load(checkpoint, tokenizer, options, start);
+    }
+
+    /// <summary>Loads the weights of an opened checkpoint.</summary>
+    internal static LlavaSpModel Load(ModelCheckpoint checkpoint, LlavaTokenizer? tokenizer, LoadOptions options, long start)
+    {
+        ImagePreprocessor preprocessor = CreatePreprocessor(checkpoint);
+        WeightFormat format = options.Weights ?? checkpoint.StoredFormat;
+        var plan = WeightPlan.For(format);
+        IBackend backend = BackendFactory.Create(options.Device);
+        ImageEncoder? encoder = null;
+        try
+        {
+            options.Progress?.Report(new LoadProgress("vision tower", 0));
+            encoder = ImageEncoder.Load(backend, checkpoint, plan, options.AllHiddenStates);
+            int layers = checkpoint.Decoder.Layers;
+            Decoder decoder = Decoder.Load(
+                backend, checkpoint.Catalog, checkpoint.Decoder, plan,
+                done => options.Progress?.Report(new LoadProgress("decoder", 0.2 + 0.8 * done / layers)));
+            KvFormat kv = options.KvFormat ?? (format == WeightFormat.F32 ? KvFormat.F32 : KvFormat.F16);
+            options.Logger?.LogInformation(
+                "device {Device} ({InstructionSet}, {Threads} threads): {Reason}; weights {Weights}, KV cache {KvFormat}; variant {Variant}: {VariantReason}",
+                backend.Info.Device, backend.Info.InstructionSet, backend.Info.Threads, backend.Info.Reason, format, kv,
+                checkpoint.Spatial.Variant, checkpoint.Spatial.Reason);
+            return new LlavaSpModel(checkpoint, backend, encoder, decoder, tokenizer, preprocessor, format, kv)
+            {
+                LoadMilliseconds = Stopwatch.GetElapsedTime(start).TotalMilliseconds,
+            };
+        }
+        catch
+        {
+            encoder?.Dispose();
+            backend.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Resizes, pads or tiles a decoded picture as the checkpoint asks for.</summary>
+    public PreparedImage Prepare(RgbImage image) => _preprocessor.Prepare(image);
+
+    /// <summary>Ids of a prompt in which <c>&lt;image&gt;</c> stands for pictures; the beginning-of-text token is added as upstream does.</summary>
+    public int[] Encode(string prompt) => ImageToken.Encode(Tokenizer, prompt);
+
+    /// <summary>A sequence of its own: key-value cache, prefix reuse, generation.</summary>
+    /// <param name="contextLength">Positions of its cache; null takes all that the model was trained for.</param>
+    /// <exception cref="PromptException">More positions than the model has.</exception>
+    public LlavaSpSession CreateSession(int? contextLength = null)
+    {
+        int limit = Checkpoint.Decoder.ContextLength;
+        if (contextLength is < 1 || contextLength > limit)
+            throw new PromptException($"a context of {contextLength} positions was asked for; this model has {limit}");
+        return new LlavaSpSession(this, contextLength ?? limit);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Encoder.Dispose();
+        Decoder.Dispose();
+        Backend.Dispose();
+        Gate.Dispose();
+    }
+
+    private static ImagePreprocessor CreatePreprocessor(ModelCheckpoint checkpoint)
+    {
+        PreprocessorConfig config = checkpoint.PreprocessorConfigPath is { } path
+            ? PreprocessorConfig.Parse(File.ReadAllBytes(path), path)
+            : PreprocessorConfig.ClipDefault(checkpoint.Vision.ImageSize);
+        if (config.TileSize != checkpoint.Vision.ImageSize)
+        {
+            throw new CheckpointException(
+                $"{checkpoint.PreprocessorConfigPath}: makes tiles of {config.TileSize} pixels, the vision tower takes {checkpoint.Vision.ImageSize}");
+        }
+
+        string configPath = Path.Combine(checkpoint.Location.Model, "config.json");
+        bool anyres = checkpoint.Multimodal.ImageAspectRatio == "anyres";
+        GridPinpoints? pinpoints = anyres ? new GridPinpoints(checkpoint.Multimodal.GridPinpoints, config.TileSize, configPath) : null;
+        return new ImagePreprocessor(config, checkpoint.Multimodal.ImageAspectRatio, pinpoints);
+    }
+}

@@ -1,0 +1,183 @@
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using System.Threading.Channels;
+using LlavaSp.Generation;
+using LlavaSp.Text;
+
+namespace LlavaSp;
+
+/// <summary>
+/// One conversation on a model. Prompts are given whole; what they have in common with the last one, pictures included, is not computed again.
+/// Not thread-safe; sessions of one model take turns.
+/// </summary>
+public sealed class LlavaSpSession : IDisposable
+{
+    private readonly LlavaSpModel _model;
+    private readonly SequenceRunner _runner;
+
+    internal LlavaSpSession(LlavaSpModel model, int contextLength)
+    {
+        _model = model;
+        _runner = new SequenceRunner(model.Backend, model.Checkpoint.Decoder, model.Decoder, model.Encoder, contextLength, model.KvFormat);
+    }
+
+    /// <summary>Positions that fit, pictures included.</summary>
+    public int ContextLength => _runner.Capacity;
+
+    /// <summary>The last finished answer; null before the first.</summary>
+    public GenerationResult? LastResult { get; private set; }
+
+    internal SequenceRunner Runner => _runner;
+
+    /// <summary>Positions that a prompt takes, pictures included.</summary>
+    /// <exception cref="PromptException">Placeholders and pictures do not match, or an id is unknown.</exception>
+    public int LengthOf(GenerationRequest request) => Sequence(request).Length;
+
+    /// <summary>Forgets what the cache holds.</summary>
+    public void Reset() => _runner.Reset();
+
+    /// <summary>Answers, token by token as they come. <see cref="LastResult"/> is set when the sequence ends.</summary>
+    /// <param name="request">Prompt and options.</param>
+    /// <param name="cancellationToken">Stops after the token at work; the cache stays usable.</param>
+    /// <exception cref="PromptException">The prompt does not fit its pictures or the context.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    public async IAsyncEnumerable<GeneratedToken> StreamAsync(
+        GenerationRequest request, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        var tokens = Channel.CreateUnbounded<GeneratedToken>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        Task work = Task.Factory.StartNew(
+            () =>
+            {
+                try
+                {
+                    Generate(request, token => tokens.Writer.TryWrite(token), stop.Token);
+                    tokens.Writer.Complete();
+                }
+                catch (Exception e)
+                {
+                    tokens.Writer.Complete(e);
+                }
+            },
+            CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        try
+        {
+            await foreach (GeneratedToken token in tokens.Reader.ReadAllAsync(CancellationToken.None).ConfigureAwait(false)) yield return token;
+        }
+        finally
+        {
+            // A reader that leaves early must not leave the worker running on the shared backend.
+            await stop.CancelAsync().ConfigureAwait(false);
+            await work.ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Answers on the calling thread.</summary>
+    /// <param name="request">Prompt and options.</param>
+    /// <param name="onToken">Called with every token.</param>
+    /// <param name="cancellationToken">Stops after the token at work; the cache stays usable.</param>
+    /// <inheritdoc cref="StreamAsync" path="/exception"/>
+    public GenerationResult Generate(GenerationRequest request, Action<GeneratedToken>? onToken = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(request.MaxNewTokens, 1, nameof(request.MaxNewTokens));
+        _model.Gate.Wait(cancellationToken);
+        try
+        {
+            return LastResult = Run(request, onToken, cancellationToken);
+        }
+        finally
+        {
+            _model.Gate.Release();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _runner.Dispose();
+
+    private GenerationResult Run(GenerationRequest request, Action<GeneratedToken>? onToken, CancellationToken cancellationToken)
+    {
+        long start = Stopwatch.GetTimestamp();
+        var times = new StageTimes();
+        PromptSequence prompt = Sequence(request);
+        var sampler = new Sampler(request.Sampling, _model.Checkpoint.Decoder.VocabularySize);
+        var output = new AnswerText(_model.Tokenizer, request.StopStrings);
+        cancellationToken.ThrowIfCancellationRequested();
+        int reused = _runner.Prefill(prompt, times);
+
+        var tokens = new List<GeneratedToken>(Math.Min(request.MaxNewTokens, 4096));
+        var logits = request.Sampling.IsPlainGreedy ? null : new float[_model.Checkpoint.Decoder.VocabularySize];
+        FinishReason? finish = null;
+        double firstToken = 0;
+        while (finish is null)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            long step = Stopwatch.GetTimestamp();
+            if (tokens.Count > 0) _runner.Step(tokens[^1].Id);
+            int id = Choose(sampler, logits);
+            if (tokens.Count > 0) times.AddSince(Stage.Decode, step);
+            else firstToken = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+
+            bool end = !request.IgnoreEnd && _model.Checkpoint.EndIds.Contains(id);
+            string text = end ? "" : output.Append(id);
+            finish = end ? FinishReason.End
+                : output.Stopped ? FinishReason.StopString
+                : tokens.Count + 1 >= request.MaxNewTokens ? FinishReason.Length
+                : _runner.Length >= _runner.Capacity ? FinishReason.Context
+                : null;
+            if (finish is not null) text += output.Flush();
+            var token = new GeneratedToken(id, text, sampler.ChosenLogProbability, sampler.TopLogProbabilities);
+            tokens.Add(token);
+            onToken?.Invoke(token);
+        }
+
+        return new GenerationResult
+        {
+            Text = output.Text.Trim(),
+            Ids = [.. tokens.Select(token => token.Id)],
+            Tokens = tokens,
+            FinishReason = finish.Value,
+            PromptLength = prompt.Length,
+            ReusedLength = reused,
+            Times = times,
+            FirstTokenMilliseconds = firstToken,
+            Seed = sampler.Seed,
+        };
+    }
+
+    private int Choose(Sampler sampler, float[]? logits)
+    {
+        if (logits is null) return _model.Backend.Argmax(_runner.Logits);
+        _runner.Logits.Read(logits);
+        return sampler.Choose(logits);
+    }
+
+    private PromptSequence Sequence(GenerationRequest request) => PromptSequence.Create(
+        request.PromptIds, request.Images, _model.Encoder.LengthOf, _model.Checkpoint.Decoder.VocabularySize);
+
+    /// <summary>The answer's text as it grows: whole characters, up to a stop string.</summary>
+    private sealed class AnswerText(LlavaTokenizer tokenizer, IReadOnlyList<string> stopStrings)
+    {
+        private readonly StreamingDetokenizer _detokenizer = new(tokenizer);
+        private readonly StopStringFilter _stop = new(stopStrings);
+        private readonly System.Text.StringBuilder _text = new();
+
+        public bool Stopped => _stop.Found is not null;
+
+        public string Text => _text.ToString();
+
+        public string Append(int id) => Keep(_stop.Append(_detokenizer.Append(id)));
+
+        public string Flush()
+        {
+            if (Stopped) return "";
+            string rest = Keep(_stop.Append(_detokenizer.Flush()));
+            return Stopped ? rest : rest + Keep(_stop.Flush());
+        }
+
+        private string Keep(string text)
+        {
+            _text.Append(text);
+            return text;
+        }
+    }
+}
