@@ -116,7 +116,7 @@ public static class ImageDecoder
         {
             using SKData data = SKData.Create((nint)start, bytes.Length);
             using SKCodec? codec = SKCodec.Create(data);
-            if (codec is null || !Enum.GetName(codec.EncodedFormat)!.Equals(format, StringComparison.OrdinalIgnoreCase))
+            if (codec is null || !codec.EncodedFormat.ToString().Equals(format, StringComparison.OrdinalIgnoreCase))
                 throw new ImageException($"{name}: the {format} header is damaged or cut short; use an intact file");
 
             int width = codec.Info.Width, height = codec.Info.Height;
