@@ -9,7 +9,7 @@ internal sealed class FeatureCache(ImageEncoder encoder, int capacity) : IDispos
 {
     private readonly LinkedList<(string Hash, Tensor Features)> _recent = [];
 
-    /// <summary>Features [length, hidden], owned by the cache and valid until <paramref name="capacity"/> other pictures were asked for.</summary>
+    /// <summary>Features [length, hidden], owned by the cache and valid until as many other pictures were asked for as the cache keeps.</summary>
     public Tensor Get(PreparedImage image, StageTimes times, ITraceSink? trace = null)
     {
         for (LinkedListNode<(string Hash, Tensor Features)>? node = _recent.First; node is not null && trace is null; node = node.Next)
