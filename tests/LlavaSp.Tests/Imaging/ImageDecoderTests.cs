@@ -104,14 +104,11 @@ public sealed class ImageDecoderTests
         Assert.True(refused > 20, $"{refused} lengths refused");
     }
 
-    [Fact]
-    public void OnlyAJpegOfOneScanMayLackItsEnd()
-    {
-        byte[] oneScan = File.ReadAllBytes(TestPictures.Data("rgb-420.jpg"))[..^2];
-        Assert.Equal(ImageDecoder.Decode(TestPictures.Data("rgb-420.jpg")).Pixels, ImageDecoder.Decode(oneScan).Pixels);
-        byte[] progressive = File.ReadAllBytes(TestPictures.Data("progressive.jpg"))[..^2];
-        Assert.Contains("cut short", Refused(() => ImageDecoder.Decode(progressive)), StringComparison.Ordinal);
-    }
+    [Theory]
+    [InlineData("rgb-420.jpg")]
+    [InlineData("progressive.jpg")]
+    public void JpegsWithoutTheirEndAreRefusedAsByPillow(string name) =>
+        Assert.Contains("cut short", Refused(() => ImageDecoder.Decode(File.ReadAllBytes(TestPictures.Data(name)).AsSpan()[..^2])), StringComparison.Ordinal);
 
     [Fact]
     public void RandomBytesAfterAMagicGiveOnlyImageException()

@@ -1,10 +1,12 @@
+using System.Runtime.InteropServices;
+using LlavaSp.Checkpoints;
 using LlavaSp.Imaging;
 
 namespace LlavaSp.Tests.Imaging;
 
 public sealed class ImagePreprocessorTests
 {
-    private static readonly GoldenTensors Golden = new(Goldens.Golden("preprocess.safetensors"));
+    private static readonly SafetensorsFile Golden = SafetensorsFile.Open(Goldens.Golden("preprocess.safetensors"));
 
     private static readonly GridPinpoints Pinpoints =
         new([(336, 672), (672, 336), (672, 672), (1008, 336), (336, 1008)], 336, "config.json");
@@ -16,8 +18,8 @@ public sealed class ImagePreprocessorTests
     [Fact]
     public void LookupIsGolden()
     {
-        AssertBitsEqual(Golden.Floats("lut"), new ImagePreprocessor(TinyClip()).Lookup.Span);
-        AssertBitsEqual(Golden.Floats("lut"), new ImagePreprocessor(PreprocessorConfig.ClipDefault(336)).Lookup.Span);
+        AssertBitsEqual(GoldenFloats("lut"), new ImagePreprocessor(TinyClip()).Lookup.Span);
+        AssertBitsEqual(GoldenFloats("lut"), new ImagePreprocessor(PreprocessorConfig.ClipDefault(336)).Lookup.Span);
     }
 
     [Theory]
@@ -31,7 +33,7 @@ public sealed class ImagePreprocessorTests
     public void TilesAreGolden(char picture, string mode)
     {
         PreparedImage prepared = Prepare(picture, mode);
-        Assert.Equal(Golden.Bytes($"{picture}.{mode}.u8"), prepared.Pixels.Pixels.ToArray());
+        Assert.Equal(GoldenBytes($"{picture}.{mode}.u8"), prepared.Pixels.Pixels.ToArray());
         Assert.Equal(336, prepared.Pixels.Size);
         Assert.Equal(mode == "anyres" ? 5 : 1, prepared.Pixels.Tiles);
         Assert.Equal(mode == "anyres" ? (2, 2) : (0, 0), (prepared.GridWidth, prepared.GridHeight));
@@ -42,11 +44,11 @@ public sealed class ImagePreprocessorTests
     [InlineData('b')]
     [InlineData('c')]
     public void PixelValuesAreGoldenBitForBit(char picture) =>
-        AssertBitsEqual(Golden.Floats($"{picture}.pad.pixel_values"), Prepare(picture, "pad").ToPixelValues());
+        AssertBitsEqual(GoldenFloats($"{picture}.pad.pixel_values"), Prepare(picture, "pad").ToPixelValues());
 
     [Fact]
     public void NoAspectRatioIsSquare() =>
-        Assert.Equal(Golden.Bytes("b.square.u8"), Prepare('b', null).Pixels.Pixels.ToArray());
+        Assert.Equal(GoldenBytes("b.square.u8"), Prepare('b', null).Pixels.Pixels.ToArray());
 
     [Theory]
     [MemberData(nameof(Cases))]
@@ -119,6 +121,10 @@ public sealed class ImagePreprocessorTests
         Assert.Throws<CheckpointException>(() => new ImagePreprocessor(TinyClip(), "anyres"));
         Assert.Throws<CheckpointException>(() => new ImagePreprocessor(PreprocessorConfig.ClipDefault(224), "anyres", Pinpoints));
     }
+
+    private static byte[] GoldenBytes(string name) => Golden.GetBytes(name).ToArray();
+
+    private static float[] GoldenFloats(string name) => MemoryMarshal.Cast<byte, float>(Golden.GetBytes(name)).ToArray();
 
     private static PreprocessorConfig TinyClip()
     {
