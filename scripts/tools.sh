@@ -1,0 +1,37 @@
+# Sourced by the scripts: the tools that a build needs, installed or asked for.
+
+# Name of this platform in .NET's terms.
+runtime_id() {
+    case "$(uname -m)" in
+        x86_64) echo linux-x64 ;;
+        aarch64) echo linux-arm64 ;;
+        *) echo "llava-sp: no build for $(uname -m) yet" >&2; return 1 ;;
+    esac
+}
+
+# Installs a Debian package as root, else says which one is missing. $1 tool or file that it brings, $2 package.
+install_package() {
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "Installing $2 ($1 is missing)"
+        apt-get install -y --no-install-recommends "$2" >/dev/null 2>&1 ||
+            { apt-get update >/dev/null 2>&1 && apt-get install -y --no-install-recommends "$2" >/dev/null; } && return 0
+    fi
+    echo "llava-sp: $1 is missing: install the package $2 (apt-get install $2)" >&2
+    return 1
+}
+
+# Checks that every named tool is there.
+need_tools() {
+    local tool missing=0
+    for tool in "$@"; do
+        case "$tool" in
+            dotnet)
+                if ! command -v dotnet >/dev/null || ! dotnet --list-sdks | grep -q '^1[0-9]\.'; then
+                    echo "llava-sp: the .NET 10 SDK is missing: install the package dotnet-sdk-10.0 from Microsoft's repository for Debian" >&2
+                    missing=1
+                fi ;;
+            *) command -v "$tool" >/dev/null || install_package "$tool" "$tool" || missing=1 ;;
+        esac
+    done
+    return $missing
+}
