@@ -6,7 +6,8 @@ namespace LlavaSp.Text;
 public readonly record struct TemplateChoice(ConversationTemplate Template, string Reason);
 
 /// <summary>
-/// The templates themselves: upstream's <c>conv_templates</c> less those for text-only Vicuna v0 and the mmtag ones, and the choice by name.
+/// The templates themselves: upstream's <c>conv_templates</c> less those for text-only Vicuna v0 and the mmtag ones,
+/// and the choice by the model's name.
 /// </summary>
 public sealed partial class ConversationTemplate
 {

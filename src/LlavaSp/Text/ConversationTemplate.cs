@@ -89,7 +89,8 @@ public sealed partial class ConversationTemplate
         };
     }
 
-    private string Join(IReadOnlyList<string?> turns, string start, string roleEnd, string openRoleEnd, string afterQuestion, string afterAnswer)
+    private string Join(IReadOnlyList<string?> turns, string start, string roleEnd, string openRoleEnd, string afterQuestion,
+        string afterAnswer)
     {
         var prompt = new StringBuilder(start);
         for (int i = 0; i < turns.Count; i++)
@@ -108,7 +109,8 @@ public sealed partial class ConversationTemplate
         for (int i = 0; i < turns.Count; i++)
         {
             if (string.IsNullOrEmpty(turns[i])) continue;
-            if (i % 2 == 1) throw new PromptException($"the template {Name} has no place for earlier answers: ask one question or choose another template");
+            if (i % 2 == 1)
+                throw new PromptException($"the template {Name} has no place for answers: ask one question or choose another template");
             prompt.Append(turns[i]).Append(Separator);
         }
         return prompt.ToString();

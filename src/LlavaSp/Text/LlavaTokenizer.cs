@@ -31,6 +31,7 @@ public sealed class LlavaTokenizer
             _addedIds[token.Content] = id;
         }
         AddSpecialTokens(config);
+        VocabularySize = Math.Max(model.Count, _added.Keys.DefaultIfEmpty(-1).Max() + 1);
         _addedTexts = new PrefixSet(_addedIds.Keys);
         _specialTexts = [.. config.Special.Select(t => t.Content)];
         foreach (string text in _specialTexts) _specialIds.Add(IdOf(text));
@@ -67,7 +68,7 @@ public sealed class LlavaTokenizer
     public bool AddsEos { get; }
 
     /// <summary>One more than the highest id that can be decoded.</summary>
-    public int VocabularySize => Math.Max(Model.Count, _added.Count == 0 ? 0 : _added.Keys.Max() + 1);
+    public int VocabularySize { get; }
 
     /// <summary>Ids that <see cref="Decode"/> leaves out: begin, end, unknown, padding and the like.</summary>
     public IReadOnlySet<int> SpecialIds => _specialIds;
@@ -81,7 +82,7 @@ public sealed class LlavaTokenizer
     /// Reads tokenizer.model of a checkpoint's folder and, where they are there, tokenizer_config.json, special_tokens_map.json
     /// and added_tokens.json.
     /// </summary>
-    /// <exception cref="CheckpointException">There is no tokenizer.model, or a file is damaged or of a kind that is not supported.</exception>
+    /// <exception cref="CheckpointException">There is no tokenizer.model, or a file is damaged or of an unsupported kind.</exception>
     public static LlavaTokenizer Load(string folder)
     {
         string path = Path.Combine(folder, "tokenizer.model");
@@ -94,7 +95,7 @@ public sealed class LlavaTokenizer
         }
         TokenizerConfig config = TokenizerConfig.Load(folder);
         if ((config.AddBos && config.Bos is null) || (config.AddEos && config.Eos is null))
-            throw new CheckpointException($"{folder}: tokenizer_config.json asks for a begin or end token and names none; add bos_token, eos_token");
+            throw new CheckpointException($"{folder}: tokenizer_config.json adds a begin or end token it does not name: set bos_token, eos_token");
         return new LlavaTokenizer(SentencePieceModel.Load(path), config);
     }
 
@@ -129,7 +130,8 @@ public sealed class LlavaTokenizer
     {
         if (_added.TryGetValue(id, out AddedToken? token)) return token.Content;
         return Model.Piece(id)
-            ?? throw new PromptException($"token id {id} is not in the tokenizer's vocabulary of {VocabularySize}: check that the tokenizer belongs to this model");
+            ?? throw new PromptException($"token id {id} is not in the tokenizer's vocabulary of {VocabularySize}: "
+                + "check that the tokenizer belongs to this model");
     }
 
     /// <summary>Text of a list of ids (transformers' <c>decode</c>).</summary>

@@ -58,7 +58,8 @@ internal sealed partial class SentencePieceModel
         }
         _userDefined = new PrefixSet(_pieces.Where((_, id) => _types[id] == PieceType.UserDefined));
         if (UnknownId < 0) throw new FormatException("it has no unknown piece");
-        if (_byteFallback && _byteIds.Contains(-1)) throw new FormatException("it falls back to bytes but does not have all 256 byte pieces");
+        if (_byteFallback && _byteIds.Contains(-1))
+            throw new FormatException("it falls back to bytes but lacks some of the 256 byte pieces");
     }
 
     /// <summary>Pieces of the model; ids run from 0.</summary>

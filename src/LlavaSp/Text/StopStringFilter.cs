@@ -59,7 +59,7 @@ public sealed class StopStringFilter
     /// <summary>For each beginning of a text, the length of its longest end that is also a shorter beginning.</summary>
     private static int[] Fallbacks(string text)
     {
-        if (string.IsNullOrEmpty(text)) throw new LlavaSpException("a stop string is empty: leave it out or give it at least one character");
+        if (string.IsNullOrEmpty(text)) throw new LlavaSpException("a stop string is empty: leave it out or give it a character");
         var fallback = new int[text.Length];
         for (int i = 1, length = 0; i < text.Length; i++)
         {

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 
 namespace LlavaSp.Text;
@@ -9,6 +10,7 @@ namespace LlavaSp.Text;
 internal sealed class TokenizerConfig
 {
     private const int MaxFileBytes = 16 << 20;
+    private const int MaxTokenId = 1 << 24;
 
     private static readonly string[] Attributes =
         ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
@@ -50,7 +52,7 @@ internal sealed class TokenizerConfig
     public SortedDictionary<int, AddedToken> Added { get; } = [];
 
     /// <summary>Reads the files that are there.</summary>
-    /// <exception cref="CheckpointException">A file is not the JSON it should be, or the folder holds another kind of tokenizer.</exception>
+    /// <exception cref="CheckpointException">A file is not the JSON it should be, or names another kind of tokenizer.</exception>
     public static TokenizerConfig Load(string folder)
     {
         var config = new TokenizerConfig();
@@ -95,7 +97,7 @@ internal sealed class TokenizerConfig
         if (added.ValueKind != JsonValueKind.Object) throw new FormatException("added_tokens_decoder is not an object");
         foreach (JsonProperty entry in added.EnumerateObject())
         {
-            if (!int.TryParse(entry.Name, System.Globalization.NumberStyles.None, null, out int id))
+            if (!int.TryParse(entry.Name, NumberStyles.None, CultureInfo.InvariantCulture, out int id) || id > MaxTokenId)
                 throw new FormatException($"added_tokens_decoder has the key {Show(entry.Name)}, which is not a token id");
             Added[id] = Token(entry.Value, $"added_tokens_decoder[{id}]");
         }
@@ -122,7 +124,8 @@ internal sealed class TokenizerConfig
     {
         foreach (JsonProperty entry in root.EnumerateObject())
         {
-            if (entry.Value.ValueKind != JsonValueKind.Number || !entry.Value.TryGetInt32(out int id) || id < 0)
+            if (entry.Value.ValueKind != JsonValueKind.Number || !entry.Value.TryGetInt32(out int id)
+                || id is < 0 or > MaxTokenId)
                 throw new FormatException($"the id of {Show(entry.Name)} is not a token id");
             Added[id] = new AddedToken(entry.Name);
         }

@@ -16,7 +16,7 @@ internal static class TokenizerFixture
     {
         if (name == "tiny") return TinyModel;
         string? path = Goldens.LlamaTokenizer;
-        if (path is null) Assert.Skip("the Llama tokenizer.model (third-party, not part of the repository) is not in shared/goldens/tokenizer-llama");
+        if (path is null) Assert.Skip("the Llama tokenizer.model (third-party, never committed) is not in shared/goldens/tokenizer-llama");
         return path;
     }
 
@@ -39,7 +39,8 @@ internal static class TokenizerFixture
         }
     }
 
-    public static int[] Ids(this JsonElement element, string name) => [.. element.GetProperty(name).EnumerateArray().Select(v => v.GetInt32())];
+    public static int[] Ids(this JsonElement element, string name) =>
+        [.. element.GetProperty(name).EnumerateArray().Select(v => v.GetInt32())];
 
     public static string Text(this JsonElement element, string name) => element.GetProperty(name).GetString()!;
 

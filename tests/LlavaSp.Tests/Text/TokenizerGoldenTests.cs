@@ -94,7 +94,8 @@ public class TokenizerGoldenTests
                 if (prompt.Value.ValueKind != JsonValueKind.Object) continue;
                 if (prompt.Value.TryGetProperty("prompt", out JsonElement text) && text.ValueKind == JsonValueKind.String)
                 {
-                    Compare($"{checkpoint} {prompt.Name}", "ids", prompt.Value.Ids("input_ids"), ImageToken.Encode(tokenizer, text.GetString()!));
+                    int[] ids = ImageToken.Encode(tokenizer, text.GetString()!);
+                    Compare($"{checkpoint} {prompt.Name}", "ids", prompt.Value.Ids("input_ids"), ids);
                     count++;
                 }
                 if (!prompt.Value.TryGetProperty("greedy_text", out JsonElement answer)) continue;
@@ -113,13 +114,15 @@ public class TokenizerGoldenTests
 
     private void Compare(string what, string field, int[] expected, int[] actual)
     {
-        if (!expected.SequenceEqual(actual))
-            _differences.Add($"{TokenizerFixture.Show(what)} {field}: {TokenizerFixture.Show(actual)} instead of {TokenizerFixture.Show(expected)}");
+        if (!expected.SequenceEqual(actual)) Add(what, field, TokenizerFixture.Show(expected), TokenizerFixture.Show(actual));
     }
 
     private void Compare(string what, string field, string expected, string actual)
     {
         if (!string.Equals(expected, actual, StringComparison.Ordinal))
-            _differences.Add($"{TokenizerFixture.Show(what)} {field}: {TokenizerFixture.Show(actual)} instead of {TokenizerFixture.Show(expected)}");
+            Add(what, field, TokenizerFixture.Show(expected), TokenizerFixture.Show(actual));
     }
+
+    private void Add(string what, string field, string expected, string actual) =>
+        _differences.Add($"{TokenizerFixture.Show(what)} {field}: {actual} instead of {expected}");
 }
