@@ -132,7 +132,7 @@ public sealed class LlavaSpSession : IDisposable
 
         return new GenerationResult
         {
-            Text = output.Text.Trim(),
+            Text = PythonText.Strip(output.Text),
             Ids = [.. tokens.Select(token => token.Id)],
             Tokens = tokens,
             FinishReason = finish.Value,
