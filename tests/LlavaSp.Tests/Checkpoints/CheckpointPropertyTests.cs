@@ -3,7 +3,9 @@ using LlavaSp.Checkpoints;
 
 namespace LlavaSp.Tests.Checkpoints;
 
-/// <summary>Random tensors come back as they went in; random damage leads to a <see cref="CheckpointException"/> and to nothing else.</summary>
+/// <summary>
+/// Random tensors come back as they went in; random damage leads to a <see cref="CheckpointException"/> and to nothing else.
+/// </summary>
 public sealed class CheckpointPropertyTests : IDisposable
 {
     private static readonly Gen<TensorInfo> s_info = Gen.Select(
