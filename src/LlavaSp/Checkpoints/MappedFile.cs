@@ -4,7 +4,10 @@ using Microsoft.Win32.SafeHandles;
 
 namespace LlavaSp.Checkpoints;
 
-/// <summary>A file mapped read-only into memory, of any size; spans point straight at the pages.</summary>
+/// <summary>
+/// A file mapped read-only into memory, of any size; spans point straight at the pages. The file must not shrink while it is open:
+/// the system ends a process that reads a page that is gone.
+/// </summary>
 internal sealed unsafe partial class MappedFile : IDisposable
 {
     private const int MadvDontNeed = 4;
@@ -76,7 +79,9 @@ internal sealed unsafe partial class MappedFile : IDisposable
         return new ReadOnlySpan<byte>(_start + offset, checked((int)length));
     }
 
-    /// <summary>Lets go of the whole pages inside the range (Linux; elsewhere nothing happens). They are read from the file again when touched.</summary>
+    /// <summary>
+    /// Lets go of the whole pages inside the range (Linux; elsewhere nothing happens). They are read from the file again when touched.
+    /// </summary>
     public void Evict(long offset, long length)
     {
         ObjectDisposedException.ThrowIf(_disposed, typeof(ITensorSource));

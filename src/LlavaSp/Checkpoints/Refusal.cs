@@ -3,7 +3,9 @@ using System.Text;
 
 namespace LlavaSp.Checkpoints;
 
-/// <summary>Makes the one-line messages of this folder; text that comes out of a file is escaped and shortened before it is shown.</summary>
+/// <summary>
+/// Makes the one-line messages of this folder; text that comes out of a file is escaped and shortened before it is shown.
+/// </summary>
 internal static class Refusal
 {
     private const int LongestText = 200;

@@ -21,12 +21,13 @@ public sealed class SafetensorsFile : ITensorSource
         ulong headerLength = BinaryPrimitives.ReadUInt64LittleEndian(file.Slice(0, LengthBytes));
         if (headerLength > SafetensorsFormat.MaxHeader)
         {
-            throw Refusal.Of(file.Path, $"says its header has {headerLength} bytes, more than {SafetensorsFormat.MaxHeader}: not a safetensors file, or damaged");
+            throw Refusal.Of(file.Path, $"says its header has {headerLength} bytes, more than {SafetensorsFormat.MaxHeader}: damaged?");
         }
         _dataStart = LengthBytes + (long)headerLength;
         if (_dataStart > file.Length)
         {
-            throw Refusal.Of(file.Path, $"says its header has {headerLength} bytes but has only {file.Length - LengthBytes} after the length: truncated?");
+            long rest = file.Length - LengthBytes;
+            throw Refusal.Of(file.Path, $"says its header has {headerLength} bytes but has only {rest} after the length: truncated?");
         }
         SafetensorsHeader header = SafetensorsHeader.Read(file.Path, file.Slice(LengthBytes, (long)headerLength), file.Length - _dataStart);
         _entries = header.Tensors;
@@ -76,5 +77,7 @@ public sealed class SafetensorsFile : ITensorSource
     public void Dispose() => _file.Dispose();
 
     private SafetensorsEntry Find(string name) =>
-        _entries.TryGetValue(name, out SafetensorsEntry entry) ? entry : throw Refusal.Of(_file.Path, $"there is no tensor {Refusal.Quote(name)}");
+        _entries.TryGetValue(name, out SafetensorsEntry entry)
+            ? entry
+            : throw Refusal.Of(_file.Path, $"there is no tensor {Refusal.Quote(name)}");
 }

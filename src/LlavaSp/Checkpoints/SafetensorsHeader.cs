@@ -120,11 +120,12 @@ internal ref struct SafetensorsHeader
         if (begin > end) throw Refusal.Of(_path, $"{tensor}: data_offsets [{begin}, {end}] end before they begin");
         if (end > _dataLength)
         {
-            throw Refusal.Of(_path, $"{tensor}: data_offsets [{begin}, {end}] reach beyond the data ({_dataLength} bytes): the file is truncated or damaged");
+            throw Refusal.Of(_path, $"{tensor}: data_offsets [{begin}, {end}] reach beyond the {_dataLength} bytes of data: truncated?");
         }
         if (end - begin != bytes)
         {
-            throw Refusal.Of(_path, $"{tensor}: {info.DType} {TensorShape.Text(info.Shape)} takes {bytes} bytes, data_offsets [{begin}, {end}] hold {end - begin}");
+            string type = $"{info.DType} {TensorShape.Text(info.Shape)}";
+            throw Refusal.Of(_path, $"{tensor}: {type} takes {bytes} bytes, data_offsets [{begin}, {end}] hold {end - begin}");
         }
         return new SafetensorsEntry(info, begin, end);
     }

@@ -32,7 +32,8 @@ public sealed class SafetensorsWriter : IDisposable
     /// <param name="metadata">Strings for <c>__metadata__</c>, e.g. <c>format: pt</c>.</param>
     /// <exception cref="LlavaSpException">The file cannot be written: folder, permission, space.</exception>
     /// <exception cref="ArgumentException">A name is empty, reserved or there twice, or a shape is impossible.</exception>
-    public static SafetensorsWriter Create(string path, IReadOnlyList<TensorInfo> tensors, IReadOnlyDictionary<string, string>? metadata = null) =>
+    public static SafetensorsWriter Create(
+        string path, IReadOnlyList<TensorInfo> tensors, IReadOnlyDictionary<string, string>? metadata = null) =>
         Create(path, tensors, metadata, OpenTemporary);
 
     /// <summary>As above, with the stream made by <paramref name="open"/> from the temporary path and the length that is to come.</summary>
@@ -101,7 +102,10 @@ public sealed class SafetensorsWriter : IDisposable
     {
         ObjectDisposedException.ThrowIf(_closed, this);
         ThrowIfMissing();
-        if (_current != _tensors.Count - 1) throw new InvalidOperationException($"tensor {_tensors[_current + 1].Name} was declared but not written");
+        if (_current != _tensors.Count - 1)
+        {
+            throw new InvalidOperationException($"tensor {_tensors[_current + 1].Name} was declared but not written");
+        }
         try
         {
             Guarded(() =>
@@ -177,7 +181,7 @@ public sealed class SafetensorsWriter : IDisposable
             {
                 if (tensor.Name is "" or SafetensorsFormat.MetadataKey || !names.Add(tensor.Name))
                 {
-                    throw new ArgumentException($"the name {Refusal.Quote(tensor.Name)} is empty, reserved or there twice", nameof(tensors));
+                    throw new ArgumentException($"{Refusal.Quote(tensor.Name)} is empty, reserved or there twice", nameof(tensors));
                 }
                 if (tensor.Shape.Length > TensorShape.MaxRank || !TensorShape.TryByteLength(tensor.DType, tensor.Shape, out long bytes))
                 {
@@ -217,7 +221,10 @@ public sealed class SafetensorsWriter : IDisposable
     private static byte[] Frame(ReadOnlySpan<byte> json)
     {
         int padded = (json.Length + 7) / 8 * 8;
-        if (padded > SafetensorsFormat.MaxHeader) throw new ArgumentException($"the header would have {padded} bytes, more than {SafetensorsFormat.MaxHeader}");
+        if (padded > SafetensorsFormat.MaxHeader)
+        {
+            throw new ArgumentException($"the header would have {padded} bytes, more than {SafetensorsFormat.MaxHeader}");
+        }
         byte[] header = new byte[8 + padded];
         BinaryPrimitives.WriteUInt64LittleEndian(header, (ulong)padded);
         json.CopyTo(header.AsSpan(8));

@@ -20,7 +20,8 @@ public sealed class ShardedTensors : ITensorSource
 
     /// <summary>Reads the index and opens every file that it names.</summary>
     /// <param name="indexPath">Path of the index.</param>
-    /// <exception cref="CheckpointException">The index is damaged, a file or a tensor is missing, or the two contradict each other.</exception>
+    /// <exception cref="CheckpointException">The index is damaged, a file or a tensor is missing, or the two contradict each
+    /// other.</exception>
     public static ShardedTensors Open(string indexPath)
     {
         Dictionary<string, string> weightMap = ShardIndex.Read(indexPath);
@@ -69,7 +70,10 @@ public sealed class ShardedTensors : ITensorSource
         Dictionary<string, TensorInfo> tensors = [];
         foreach ((string name, string file) in weightMap)
         {
-            if (!_shards[file].Tensors.TryGetValue(name, out TensorInfo? info)) throw Refusal.Of(_path, $"tensor {Refusal.Quote(name)} is not in {Refusal.Quote(file)}, where the index says it is");
+            if (!_shards[file].Tensors.TryGetValue(name, out TensorInfo? info))
+            {
+                throw Refusal.Of(_path, $"tensor {Refusal.Quote(name)} is not in {Refusal.Quote(file)}, where the index says it is");
+            }
             tensors.Add(name, info);
             _owners.Add(name, _shards[file]);
         }
@@ -80,7 +84,11 @@ public sealed class ShardedTensors : ITensorSource
     private void CheckListed(Dictionary<string, string> weightMap, string file, ITensorSource shard)
     {
         string? twice = shard.Tensors.Keys.FirstOrDefault(name => weightMap.TryGetValue(name, out string? listed) && listed != file);
-        if (twice is not null) throw Refusal.Of(_path, $"tensor {Refusal.Quote(twice)} is in both {Refusal.Quote(weightMap[twice])} and {Refusal.Quote(file)}");
+        if (twice is not null)
+        {
+            string other = weightMap[twice];
+            throw Refusal.Of(_path, $"tensor {Refusal.Quote(twice)} is in both {Refusal.Quote(other)} and {Refusal.Quote(file)}");
+        }
         string[] unlisted = [.. shard.Tensors.Keys.Where(name => !weightMap.ContainsKey(name))];
         if (unlisted.Length == 0) return;
         string names = string.Join(", ", unlisted.Take(3).Select(Refusal.Quote)) + (unlisted.Length > 3 ? ", …" : "");
@@ -138,9 +146,15 @@ internal static class ShardIndex
         {
             string name = json.GetString()!;
             json.Read();
-            if (json.TokenType != JsonTokenType.String) throw Refusal.Of(path, $"weight_map: {Refusal.Quote(name)} is not given a file name");
+            if (json.TokenType != JsonTokenType.String)
+            {
+                throw Refusal.Of(path, $"weight_map: {Refusal.Quote(name)} is not given a file name");
+            }
             string file = json.GetString()!;
-            if (!IsPlainName(file)) throw Refusal.Of(path, $"weight_map: {Refusal.Quote(name)} is in {Refusal.Quote(file)}, which is not a plain file name");
+            if (!IsPlainName(file))
+            {
+                throw Refusal.Of(path, $"weight_map: {Refusal.Quote(name)} is in {Refusal.Quote(file)}, which is not a plain file name");
+            }
             if (!map.TryAdd(name, file)) throw Refusal.Of(path, $"weight_map has {Refusal.Quote(name)} twice");
         }
         return map;

@@ -7,7 +7,8 @@ namespace LlavaSp.Checkpoints;
 internal readonly record struct StoredEntry(long Offset, long Length);
 
 /// <summary>
-/// Reads the directory of a zip file whose entries are all stored uncompressed, as torch.save writes them, so that they can be used where they lie.
+/// Reads the directory of a zip file whose entries are all stored uncompressed, as torch.save writes them, so that they can be used where
+/// they lie.
 /// Done by hand because <see cref="System.IO.Compression.ZipArchive"/> does not tell where an entry's bytes begin.
 /// </summary>
 internal static class StoredZip
@@ -21,17 +22,24 @@ internal static class StoredZip
     public static bool IsZip(MappedFile file) => file.Length >= 4 && ReadUInt32(file.Slice(0, 4), 0) == LocalSignature;
 
     /// <summary>Every entry by name.</summary>
-    /// <exception cref="CheckpointException">Truncated or damaged, or an entry is compressed, encrypted, there twice or outside the file.</exception>
+    /// <exception cref="CheckpointException">Truncated or damaged, or an entry is compressed, encrypted, there twice or outside the
+    /// file.</exception>
     public static Dictionary<string, StoredEntry> Read(MappedFile file)
     {
         (long start, long length, long count) = FindDirectory(file);
-        if (start < 0 || length < 0 || start > file.Length - length) throw Refusal.Of(file.Path, "the zip directory lies outside the file: truncated or damaged");
+        if (start < 0 || length < 0 || start > file.Length - length)
+        {
+            throw Refusal.Of(file.Path, "the zip directory lies outside the file: truncated or damaged");
+        }
         if (length > MaxDirectory) throw Refusal.Of(file.Path, $"the zip directory has {length} bytes, more than {MaxDirectory}");
         Dictionary<string, StoredEntry> entries = [];
         ReadOnlySpan<byte> directory = file.Slice(start, length);
         for (long i = 0; i < count; i++)
         {
-            if (directory.Length < CentralSize || ReadUInt32(directory, 0) != CentralSignature) throw Refusal.Of(file.Path, $"the zip directory is damaged at entry {i}");
+            if (directory.Length < CentralSize || ReadUInt32(directory, 0) != CentralSignature)
+            {
+                throw Refusal.Of(file.Path, $"the zip directory is damaged at entry {i}");
+            }
             int size = CentralSize + ReadUInt16(directory, 28) + ReadUInt16(directory, 30) + ReadUInt16(directory, 32);
             if (size > directory.Length) throw Refusal.Of(file.Path, $"the zip directory is damaged at entry {i}");
             (string name, StoredEntry entry) = ReadEntry(file, directory[..size]);
@@ -53,7 +61,10 @@ internal static class StoredZip
             (ushort count, uint length, uint start) = (ReadUInt16(tail, at + 10), ReadUInt32(tail, at + 12), ReadUInt32(tail, at + 16));
             bool zip64 = count == ushort.MaxValue || length == uint.MaxValue || start == uint.MaxValue;
             if (zip64) return ReadZip64End(file, file.Length - tailLength + at);
-            if (ReadUInt16(tail, at + 4) != 0 || ReadUInt16(tail, at + 8) != count) throw Refusal.Of(file.Path, "is one part of a split zip file");
+            if (ReadUInt16(tail, at + 4) != 0 || ReadUInt16(tail, at + 8) != count)
+            {
+                throw Refusal.Of(file.Path, "is one part of a split zip file");
+            }
             return (start, length, count);
         }
         throw Refusal.Of(file.Path, "has no zip directory at its end: the file is truncated, or still being downloaded");
@@ -79,21 +90,33 @@ internal static class StoredZip
         ReadOnlySpan<byte> rawName = central.Slice(CentralSize, nameLength);
         string name = Encoding.UTF8.GetString(rawName);
         string entry = $"zip entry {Refusal.Quote(name)}";
-        if ((ReadUInt16(central, 8) & 1) != 0) throw Refusal.Of(file.Path, $"{entry} is encrypted: save the checkpoint again without a password");
+        if ((ReadUInt16(central, 8) & 1) != 0)
+        {
+            throw Refusal.Of(file.Path, $"{entry} is encrypted: save the checkpoint again without a password");
+        }
         if (ReadUInt16(central, 10) != 0)
         {
-            throw Refusal.Of(file.Path, $"{entry} is compressed, which torch.save never does: unpack the file and zip it again with 'zip -0', or save it again with torch.save");
+            throw Refusal.Of(file.Path, $"{entry} is compressed: unpack it and zip it with 'zip -0 -r', or save it again with torch.save");
         }
         long stored = ReadUInt32(central, 20), length = ReadUInt32(central, 24), local = ReadUInt32(central, 42);
         ReadZip64Sizes(file, entry, central.Slice(CentralSize + nameLength, ReadUInt16(central, 30)), ref length, ref stored, ref local);
-        if (stored != length) throw Refusal.Of(file.Path, $"{entry} has {length} bytes but {stored} in the file, although it is not compressed");
-        if (local < 0 || local > file.Length - LocalSize) throw Refusal.Of(file.Path, $"{entry} begins beyond the end of the file: truncated or damaged");
+        if (stored != length)
+        {
+            throw Refusal.Of(file.Path, $"{entry} has {length} bytes but {stored} in the file, although it is not compressed");
+        }
+        if (local < 0 || local > file.Length - LocalSize)
+        {
+            throw Refusal.Of(file.Path, $"{entry} begins beyond the end of the file: truncated or damaged");
+        }
 
         // The local header repeats the name, and its extra field decides where the bytes begin.
         ReadOnlySpan<byte> header = file.Slice(local, LocalSize);
         int localNameLength = ReadUInt16(header, 26);
         long start = local + LocalSize + localNameLength + ReadUInt16(header, 28);
-        if (length < 0 || start > file.Length || length > file.Length - start) throw Refusal.Of(file.Path, $"{entry} reaches beyond the end of the file: truncated or damaged");
+        if (length < 0 || start > file.Length || length > file.Length - start)
+        {
+            throw Refusal.Of(file.Path, $"{entry} reaches beyond the end of the file: truncated or damaged");
+        }
         if (ReadUInt32(header, 0) != LocalSignature || (ReadUInt16(header, 6) & 1) != 0 || ReadUInt16(header, 8) != 0
             || !file.Slice(local + LocalSize, localNameLength).SequenceEqual(rawName))
         {
@@ -103,7 +126,8 @@ internal static class StoredZip
     }
 
     // Extra field 1 holds, in this order, the 64-bit values of those fields that are all ones in the header.
-    private static void ReadZip64Sizes(MappedFile file, string entry, ReadOnlySpan<byte> extra, ref long length, ref long stored, ref long local)
+    private static void ReadZip64Sizes(
+        MappedFile file, string entry, ReadOnlySpan<byte> extra, ref long length, ref long stored, ref long local)
     {
         if (length != uint.MaxValue && stored != uint.MaxValue && local != uint.MaxValue) return;
         while (extra.Length >= 4)

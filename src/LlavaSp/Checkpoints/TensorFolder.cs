@@ -6,7 +6,8 @@ public static class TensorFolder
     private const string Safetensors = ".safetensors", PyTorch = ".bin", Index = ".index.json";
 
     /// <summary>
-    /// Opens <c>STEM.safetensors</c>, <c>STEM.safetensors.index.json</c>, <c>STEM.bin</c> or <c>STEM.bin.index.json</c>, the first that is there.
+    /// Opens <c>STEM.safetensors</c>, <c>STEM.safetensors.index.json</c>, <c>STEM.bin</c> or <c>STEM.bin.index.json</c>, the first that
+    /// is there.
     /// </summary>
     /// <param name="folder">Folder of the checkpoint.</param>
     /// <param name="stem">E.g. <c>model</c>, <c>pytorch_model</c>, <c>adapter_model</c>, <c>non_lora_trainables</c>.</param>
@@ -36,7 +37,8 @@ public static class TensorFolder
         _ => throw Refusal.Of(path, "is neither .safetensors nor .bin"),
     };
 
-    private static string[] Candidates(string stem) => [stem + Safetensors, stem + Safetensors + Index, stem + PyTorch, stem + PyTorch + Index];
+    private static string[] Candidates(string stem) =>
+        [stem + Safetensors, stem + Safetensors + Index, stem + PyTorch, stem + PyTorch + Index];
 
     private static void RefuseOrphans(string folder, string stem)
     {
@@ -44,7 +46,7 @@ public static class TensorFolder
         foreach (string extension in new[] { Safetensors, PyTorch })
         {
             if (FirstFile(folder, $"{stem}-*-of-*{extension}") is not { } shard) continue;
-            throw Refusal.Of(shard, $"is one of several files, but their index {stem}{extension}{Index} is missing: download it into the same folder");
+            throw Refusal.Of(shard, $"is one of several files, but their index {stem}{extension}{Index} is missing: download it too");
         }
     }
 

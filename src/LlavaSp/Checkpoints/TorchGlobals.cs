@@ -8,7 +8,8 @@ internal static class TorchGlobals
 {
     private const string OrderedDict = "collections.OrderedDict", Encode = "_codecs.encode", Size = "torch.Size", Device = "torch.device";
     private const string RebuildTensor = "torch._utils._rebuild_tensor_v2";
-    private const string RebuildParameter = "torch._utils._rebuild_parameter", RebuildParameterWithState = "torch._utils._rebuild_parameter_with_state";
+    private const string RebuildParameter = "torch._utils._rebuild_parameter";
+    private const string RebuildParameterWithState = "torch._utils._rebuild_parameter_with_state";
 
     private static readonly Dictionary<string, DType> s_storages = new()
     {
@@ -28,7 +29,8 @@ internal static class TorchGlobals
     [
         OrderedDict, Encode, Size, Device, RebuildTensor, RebuildParameter, RebuildParameterWithState, .. s_storages.Keys,
         // dtypes as values, e.g. a torch_dtype beside the weights
-        .. new[] { "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool" }.Select(name => $"torch.{name}"),
+        "torch.float64", "torch.float32", "torch.float16", "torch.bfloat16",
+        "torch.int64", "torch.int32", "torch.int16", "torch.int8", "torch.uint8", "torch.bool",
     ];
 
     /// <summary>The global, or null when checkpoints have no business with it.</summary>
@@ -47,8 +49,9 @@ internal static class TorchGlobals
     /// </summary>
     public static object? Call(PickleGlobal function, List<object?> arguments) => (function.Name, arguments) switch
     {
-        (RebuildTensor, [TorchStorage storage, long offset, PickleContainer shape, PickleContainer strides, bool, _, ..]) when arguments.Count <= 7 =>
-            Integers(shape) is { } sizes && Integers(strides) is { } steps ? new TorchTensor(storage, offset, sizes, steps) : null,
+        (RebuildTensor, [TorchStorage storage, long offset, PickleContainer shape, PickleContainer strides, bool, _, ..])
+            when arguments.Count <= 7 && Integers(shape) is { } sizes && Integers(strides) is { } steps =>
+            new TorchTensor(storage, offset, sizes, steps),
         (RebuildParameter, [TorchTensor tensor, bool, _]) => tensor,
         (RebuildParameterWithState, [TorchTensor tensor, bool, _, _]) => tensor,
         (OrderedDict, []) => new PickleContainer(ContainerKind.Dict, []),

@@ -14,20 +14,25 @@ internal sealed record TorchView(TensorInfo Info, long Start, long Span, long[] 
     public static TorchView? TryCreate(string name, TorchTensor tensor, StoredEntry storage, out string problem)
     {
         problem = "";
-        if (!TensorShape.TryByteLength(tensor.Storage.DType, tensor.Shape, out long length)) problem = "the size does not fit 63 bits";
-        else if (!TensorShape.TryByteLength(tensor.Storage.DType, [tensor.Storage.Elements], out long stored) || stored > storage.Length)
+        DType dtype = tensor.Storage.DType;
+        TensorInfo info = new(name, dtype, tensor.Shape);
+        if (!TensorShape.TryByteLength(dtype, tensor.Shape, out long length)) problem = "the size does not fit 63 bits";
+        else if (!TensorShape.TryByteLength(dtype, [tensor.Storage.Elements], out long stored) || stored > storage.Length)
         {
-            problem = $"its storage should have {tensor.Storage.Elements} {tensor.Storage.DType} elements, the file has {storage.Length} bytes of it";
+            problem = $"its storage should have {tensor.Storage.Elements} {dtype} elements, the file has {storage.Length} bytes of it";
         }
-        else if (tensor.Shape.Length != tensor.Strides.Length) problem = $"{tensor.Strides.Length} strides for {tensor.Shape.Length} dimensions";
+        else if (tensor.Shape.Length != tensor.Strides.Length)
+        {
+            problem = $"{tensor.Strides.Length} strides for {tensor.Shape.Length} dimensions";
+        }
         else if (tensor.Offset < 0 || tensor.Strides.Any(stride => stride < 0)) problem = "an offset or a stride is negative";
-        else if (length == 0) return new TorchView(new TensorInfo(name, tensor.Storage.DType, tensor.Shape), storage.Offset, 0, tensor.Strides);
+        else if (length == 0) return new TorchView(info, storage.Offset, 0, tensor.Strides);
         else if (!TryReach(tensor, out long reach)) problem = $"it reaches beyond its storage of {tensor.Storage.Elements} elements";
         else if (length > stored) problem = "it repeats elements of its storage (an expanded view): save a .contiguous() copy";
         else
         {
-            int size = tensor.Storage.DType.ByteSize();
-            return new TorchView(new TensorInfo(name, tensor.Storage.DType, tensor.Shape), storage.Offset + tensor.Offset * size, (reach - tensor.Offset) * size, tensor.Strides);
+            int size = dtype.ByteSize();
+            return new TorchView(info, storage.Offset + tensor.Offset * size, (reach - tensor.Offset) * size, tensor.Strides);
         }
         return null;
     }

@@ -175,15 +175,21 @@ internal ref struct Unpickler
     private readonly void Global(string module, string name)
     {
         string full = $"{module}.{name}";
-        Push(TorchGlobals.Find(full) ?? throw Refusal.Of(_path, $"data.pkl asks for {Refusal.Quote(full)}, which is not part of a checkpoint: refused, and nothing was executed"));
+        Push(TorchGlobals.Find(full) ?? throw Refusal.Of(
+            _path, $"data.pkl asks for {Refusal.Quote(full)}, which is not part of a checkpoint: refused, and nothing was executed"));
     }
 
-    private readonly void PersistentId() => Push(TorchGlobals.Storage(Pop()) ?? throw Fail("a persistent id is not that of a tensor storage"));
+    private readonly void PersistentId() =>
+        Push(TorchGlobals.Storage(Pop()) ?? throw Fail("a persistent id is not that of a tensor storage"));
 
     private readonly void Reduce()
     {
-        if (PopMany(2) is not [PickleGlobal function, PickleContainer { Kind: ContainerKind.Tuple } arguments]) throw Fail("calls something that is not a known global");
-        Push(TorchGlobals.Call(function, arguments.Items) ?? throw Fail($"calls {function.Name} with arguments that torch.save never writes"));
+        if (PopMany(2) is not [PickleGlobal function, PickleContainer { Kind: ContainerKind.Tuple } arguments])
+        {
+            throw Fail("calls something that is not a known global");
+        }
+        Push(TorchGlobals.Call(function, arguments.Items)
+            ?? throw Fail($"calls {function.Name} with arguments that torch.save never writes"));
     }
 
     // State of an OrderedDict is the _metadata that state_dict() leaves there: of no use here.

@@ -64,7 +64,10 @@ internal static class CheckpointFiles
             using ITensorSource source = open(path);
             foreach (TensorInfo tensor in source.Tensors.Values)
             {
-                if (source.GetBytes(tensor.Name).Length != tensor.ByteLength) throw new InvalidDataException($"{tensor.Name} has another length than its shape says");
+                if (source.GetBytes(tensor.Name).Length != tensor.ByteLength)
+                {
+                    throw new InvalidDataException($"{tensor.Name} has another length than its shape says");
+                }
                 source.Evict(tensor.Name);
             }
         }
