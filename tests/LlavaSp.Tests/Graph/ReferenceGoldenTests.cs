@@ -28,7 +28,10 @@ public sealed class ReferenceGoldenTests
             Goldens.Checkpoint(checkpoint),
             new LoadOptions
             {
-                Device = new DeviceOptions("reference"), AllHiddenStates = true, KvFormat = KvFormat.F32, Weights = Quantization.WeightFormat.F32,
+                Device = new DeviceOptions("reference"),
+                AllHiddenStates = true,
+                KvFormat = KvFormat.F32,
+                Weights = Quantization.WeightFormat.F32,
             });
         PreparedImage[] images = [.. GoldenComparison.Images(checkpoint, prompt).Select(letter => model.Prepare(ImageDecoder.Decode(Goldens.Image(letter))))];
         var trace = new TraceFile();
