@@ -1,0 +1,1 @@
+#include "llavasp_cpu.h"
