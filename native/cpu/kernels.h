@@ -13,7 +13,7 @@
 namespace lsp {
 
 // Named blocks of memory that live as long as the engine; each operation uses those it needs, for the length of a call.
-enum class Scratch { kPackedInput, kScales, kPartial, kFirst, kSecond, kThird, kFourth, kCount };
+enum class Scratch { kProducts, kFirst, kSecond, kThird, kFourth, kCount };
 
 // At least `bytes`, 64-byte aligned, undefined contents; may move when it grows. Throws std::bad_alloc.
 void* scratch(lsp_engine& engine, Scratch which, size_t bytes);

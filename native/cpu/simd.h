@@ -54,6 +54,15 @@ inline F32 load_bf16(const uint16_t* p) {
     const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
     return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
 }
+// Rounded to nearest even; |a| at most 127.
+inline void store_int8(int8_t* p, F32 a) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a.v)));
+}
+// Lane i: bits `shift` ... of the i-th 32-bit word at p, under the mask, as a number.
+inline F32 load_bits(const uint8_t* p, int shift, int mask) {
+    const __m512i words = _mm512_srl_epi32(_mm512_loadu_si512(p), _mm_cvtsi32_si128(shift));
+    return {_mm512_cvtepi32_ps(_mm512_and_si512(words, _mm512_set1_epi32(mask)))};
+}
 inline float reduce_add(F32 a) { return _mm512_reduce_add_ps(a.v); }
 inline float reduce_max(F32 a) { return _mm512_reduce_max_ps(a.v); }
 
@@ -109,6 +118,15 @@ inline void store_f16_partial(uint16_t* p, F32 a, int64_t n) {
 inline F32 load_bf16(const uint16_t* p) {
     const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
     return {_mm256_castsi256_ps(_mm256_slli_epi32(wide, 16))};
+}
+inline void store_int8(int8_t* p, F32 a) {
+    const __m256i words = _mm256_cvtps_epi32(a.v);
+    const __m128i shorts = _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(shorts, shorts));
+}
+inline F32 load_bits(const uint8_t* p, int shift, int mask) {
+    const __m256i words = _mm256_srl_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), _mm_cvtsi32_si128(shift));
+    return {_mm256_cvtepi32_ps(_mm256_and_si256(words, _mm256_set1_epi32(mask)))};
 }
 inline float reduce_add(F32 a) {
     __m128 sum = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
@@ -190,6 +208,17 @@ inline void store_f16_partial(uint16_t* p, F32 a, int64_t n) {
 inline void store_f16(uint16_t* p, F32 a) { store_f16_partial(p, a, kWidth); }
 inline F32 load_bf16(const uint16_t* p) {
     return {Lanes{bfloat_to_float(p[0]), bfloat_to_float(p[1]), bfloat_to_float(p[2]), bfloat_to_float(p[3])}};
+}
+inline void store_int8(int8_t* p, F32 a) {
+    a = round(a);
+    for (int i = 0; i < kWidth; i++) p[i] = static_cast<int8_t>(a.v[i]);
+}
+inline F32 load_bits(const uint8_t* p, int shift, int mask) {
+    uint32_t words[kWidth];
+    memcpy(words, p, sizeof words);
+    F32 a;
+    for (int i = 0; i < kWidth; i++) a.v[i] = static_cast<float>(words[i] >> shift & static_cast<uint32_t>(mask));
+    return a;
 }
 inline float reduce_add(F32 a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
 inline float reduce_max(F32 a) {
