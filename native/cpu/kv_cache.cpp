@@ -15,7 +15,8 @@ int32_t lsp_kv_cache_create(
         auto cache = std::make_unique<lsp_kv_cache>();
         const int64_t positions = int64_t{layers} * kv_heads * capacity;  // below 2^55
         if (positions > int64_t{1} << 32) throw std::bad_alloc();
-        *cache = {layers, kv_heads, head_dim, capacity, format, positions * head_dim * (format == LSP_F16 ? 2 : 4), nullptr, nullptr};
+        const int32_t stride = static_cast<int32_t>(padded_row(head_dim));
+        *cache = {layers, kv_heads, head_dim, capacity, format, stride, positions * stride * (format == LSP_F16 ? 2 : 4), nullptr, nullptr};
         Buffer keys(static_cast<size_t>(cache->bytes)), values(static_cast<size_t>(cache->bytes));
         cache->keys = keys.detach();
         cache->values = values.detach();

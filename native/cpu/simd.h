@@ -251,24 +251,5 @@ inline F32 exp(F32 x) {
     return scale_by_power(p, n);
 }
 
-// 1 / (1 + e^-x)
-inline F32 sigmoid(F32 x) { return set1(1.0f) / (set1(1.0f) + exp(zero() - x)); }
-
-// x * sigmoid(1.702 x)
-inline F32 quick_gelu(F32 x) { return x * sigmoid(x * set1(1.702f)); }
-
-// x / 2 * (1 + erf(x / sqrt 2)). erfc(z) = t * polynomial(t) * e^-z^2 with t = 1 / (1 + p z), Abramowitz and Stegun 7.1.26: erf within 1.5e-7.
-inline F32 gelu(F32 x) {
-    const F32 z = abs(x) * set1(0.707106781186547524f);
-    const F32 t = set1(1.0f) / fma(set1(0.3275911f), z, set1(1.0f));
-    F32 p = set1(1.061405429f);
-    p = fma(p, t, set1(-1.453152027f));
-    p = fma(p, t, set1(1.421413741f));
-    p = fma(p, t, set1(-0.284496736f));
-    p = fma(p, t, set1(0.254829592f));
-    const F32 half_erfc = set1(0.5f) * (p * t * exp(zero() - z * z));
-    return x * select_negative(x, half_erfc, set1(1.0f) - half_erfc);
-}
-
 }  // namespace
 }  // namespace lsp
