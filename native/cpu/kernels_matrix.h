@@ -8,10 +8,13 @@
 namespace lsp {
 
 // Rows of a left operand that need not lie one after the other: element c of row i is at
-// data + r / across * down + r % across * right + c / segment * skip + c % segment, r = first + i.
+// data + r / block * apart + r % block / across * down + r % block % across * right + c / segment * skip + c % segment, r = first + i:
+// blocks (tiles of a picture) of lines (of a grid) of windows, each window made of segments.
 struct Rows {
     const float* data;
     int64_t first;
+    int64_t block;
+    int64_t apart;
     int64_t across;
     int64_t down;
     int64_t right;
@@ -19,7 +22,7 @@ struct Rows {
     int64_t skip;
 };
 
-// y [m, n] = activation(x [m, k] * weight [n, k]^T + bias [n]) + residual [m, n]; y and residual have n columns.
+// y [m, n] = activation(x [m, k] * weight [n, k]^T + bias [n]) + residual [m, n]; rows of y and residual are `stride` apart.
 struct Product {
     Rows x;
     int64_t m;
@@ -28,6 +31,7 @@ struct Product {
     const float* bias;
     int activation;
     const float* residual;
+    int64_t stride;
 };
 
 struct PatchEmbedding {
@@ -46,6 +50,7 @@ struct PatchEmbedding {
 
 struct SpatialTokens {
     const float* features;
+    int64_t tiles;
     int64_t grid;
     int64_t d;
     int mode;
@@ -56,8 +61,9 @@ struct SpatialTokens {
 
 struct DetailFusion {
     const float* tokens;
-    int64_t count;
+    int64_t count;  // of one tile
     const float* features;
+    int64_t tiles;
     int64_t grid;
     int64_t d;
     int64_t kernel;

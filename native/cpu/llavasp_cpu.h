@@ -90,9 +90,10 @@ LSP_API int32_t lsp_patch_embedding(lsp_engine* engine, float* destination, cons
                                     const float* positions, const float* norm_weight, const float* norm_bias, float epsilon,
                                     int32_t int8_activations);
 
-// destination [count, width] from features [grid * grid, d]; kernels[i] is [width, sizes[i]^2 * d].
-LSP_API int32_t lsp_spatial_tokens(lsp_engine* engine, float* destination, const float* features, int64_t grid, int64_t d, int32_t mode,
-                                   int32_t count, const int32_t* sizes, const lsp_weight* const* kernels, int32_t int8_activations);
+// destination [tiles * count, width], tile by tile, from features [tiles * grid * grid, d]; kernels[i] is [width, sizes[i]^2 * d] and is read once
+// for all tiles. Cropping takes the size x size cells from row and column (grid - size) / 2 on.
+LSP_API int32_t lsp_spatial_tokens(lsp_engine* engine, float* destination, const float* features, int64_t tiles, int64_t grid, int64_t d,
+                                   int32_t mode, int32_t count, const int32_t* sizes, const lsp_weight* const* kernels, int32_t int8_activations);
 
 // Adaptive average pool of features [grid * grid, d] to destination [size * size, d].
 LSP_API int32_t lsp_adaptive_pool(lsp_engine* engine, float* destination, const float* features, int64_t grid, int64_t d, int64_t size);
@@ -104,26 +105,32 @@ typedef struct lsp_norm_linear {
     const float* bias;         // [width]
 } lsp_norm_linear;
 
-// Where to leave intermediates; each may be null. p = ((grid - kernel) / stride + 1)^2 positions.
+// Where to leave intermediates of all tiles, one after the other; each may be null. p = ((grid - kernel) / stride + 1)^2 positions, t tokens.
 typedef struct lsp_fusion_trace {
-    float* conv;    // [p, width], before nan_to_num
-    float* query;   // [tokens, width]
+    float* conv;    // [p, width], after nan_to_num
+    float* query;   // [t, width]
     float* key;     // [p, width]
     float* value;   // [p, width]
-    float* logits;  // [tokens, p], scaled, after nan_to_num
-    float* probs;   // [tokens, p]
-    float* out;     // [tokens, width]
+    float* logits;  // [t, p], scaled, after nan_to_num
+    float* probs;   // [t, p]
+    float* out;     // [t, width]
 } lsp_fusion_trace;
 
-// destination [count, 2 * width] from tokens [count, width] and features [grid * grid, d]; conv [width, kernel^2 * d].
+// destination [tiles * count, 2 * width] from tokens [tiles * count, width] and features [tiles * grid * grid, d]; conv [width, kernel^2 * d].
 LSP_API int32_t lsp_detail_fusion(lsp_engine* engine, float* destination, const float* tokens, int64_t count, const float* features,
-                                  int64_t grid, int64_t d, int64_t kernel, int64_t stride, const lsp_weight* conv,
+                                  int64_t tiles, int64_t grid, int64_t d, int64_t kernel, int64_t stride, const lsp_weight* conv,
                                   const lsp_norm_linear* query, const lsp_norm_linear* key, const lsp_norm_linear* value, float epsilon,
                                   const lsp_fusion_trace* trace, int32_t int8_activations);
+
+// destination [count, columns]: row i is row ids[i] of source [rows, columns].
+LSP_API int32_t lsp_gather(lsp_engine* engine, float* destination, const float* source, int64_t rows, int64_t columns, const int32_t* ids,
+                           int64_t count);
 
 // --- everything else (api_vector.cpp) ---------------------------------------------------------------------------------------------------------
 
 LSP_API int32_t lsp_copy(lsp_engine* engine, float* destination, const float* source, int64_t count);
+LSP_API int32_t lsp_gather(lsp_engine* engine, float* destination, const float* source, int64_t rows, int64_t columns, const int32_t* indices,
+                           int64_t count);
 LSP_API int32_t lsp_activate(lsp_engine* engine, float* destination, const float* source, int64_t count, int32_t activation);
 
 // destination and source [rows, columns] (may be the same), weight and bias [columns].
@@ -139,7 +146,8 @@ LSP_API int32_t lsp_gated_activation(lsp_engine* engine, float* destination, con
 LSP_API int32_t lsp_full_attention(
     lsp_engine* engine, float* destination, const float* qkv, int64_t batch, int64_t n, int32_t heads, int32_t head_dim);
 
-// qkv [m, (heads + 2 * kv_heads) * head_dim]; query [m, heads * head_dim]; cosines and sines [m, head_dim / 2]; cache positions first ….
+// qkv [m, (heads + 2 * kv_heads) * head_dim]; query [m, heads * head_dim]; row i stands at position first + i. cosines and sines
+// [positions, head_dim / 2] hold a row for every position up to the last; keys and values go to cache positions first … first + m - 1.
 LSP_API int32_t lsp_rope_and_cache(lsp_engine* engine, float* query, const float* qkv, int64_t m, int32_t heads, lsp_kv_cache* cache,
                                    int32_t layer, int64_t first, const float* cosines, const float* sines);
 

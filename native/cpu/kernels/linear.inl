@@ -127,7 +127,7 @@ void finish(const Job& job, int64_t panel, int64_t first, int64_t count, const f
     const int64_t column = panel * kPanel;
     for (int64_t i = 0; i < count; i++) {
         for (int64_t c = column; c < least(column + kPanel, job.n); c += kWidth) {
-            const int64_t at = (first + i) * job.n + c, lanes = job.n - c;
+            const int64_t at = (first + i) * p.stride + c, lanes = job.n - c;
             const float* sum = acc + i * kPanel + (c - column);
             if (lanes >= kWidth) {
                 F32 value = load(sum);
@@ -221,10 +221,9 @@ void linear(lsp_engine& engine, const Product& product, bool int8_activations) {
     const int64_t size = ceil_div(ceil_div(product.m, blocks), kRows) * kRows;
     for (int64_t first = 0; first < product.m; first += size) {
         Product part = product;
-        const int64_t n = product.weight->rows;
         part.m = least(size, product.m - first);
-        part.y += first * n;
-        if (part.residual != nullptr) part.residual += first * n;
+        part.y += first * product.stride;
+        if (part.residual != nullptr) part.residual += first * product.stride;
         part.x.first += first;
         Job job(part, int8_activations);
         run_jobs(engine, &job, 1);

@@ -6,11 +6,11 @@ inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // A row-major matrix [rows, columns].
-inline Rows matrix_rows(const float* data, int64_t rows, int64_t columns) { return {data, 0, rows, 0, columns, columns, 0}; }
+inline Rows matrix_rows(const float* data, int64_t rows, int64_t columns) { return {data, 0, rows, 0, rows, 0, columns, columns, 0}; }
 
 inline const float* row_start(const Rows& x, int64_t row) {
-    const int64_t r = x.first + row;
-    return x.data + r / x.across * x.down + r % x.across * x.right;
+    const int64_t r = x.first + row, in_block = r % x.block;
+    return x.data + r / x.block * x.apart + in_block / x.across * x.down + in_block % x.across * x.right;
 }
 
 // Elements first ... first + count - 1 of a row: where they lie, or a copy of them.

@@ -31,28 +31,29 @@ void adaptive_pool(lsp_engine& engine, float* destination, const float* features
 }
 
 void spatial_tokens(lsp_engine& engine, float* destination, const SpatialTokens& p, bool int8_activations) {
-    const int64_t cells = p.grid * p.grid;
+    const int64_t map = p.grid * p.grid * p.d, stride = p.count * p.kernels[0]->rows;
     int64_t pooled_cells = 0;
     for (int i = 0; i < p.count; i++) pooled_cells += int64_t{p.sizes[i]} * p.sizes[i];
     float* pooled = nullptr;
-    if (p.mode == LSP_POOLING) pooled = static_cast<float*>(scratch(engine, Scratch::kFirst, static_cast<size_t>(pooled_cells * p.d) * sizeof(float)));
+    if (p.mode == LSP_POOLING) {
+        pooled = static_cast<float*>(scratch(engine, Scratch::kFirst, static_cast<size_t>(p.tiles * pooled_cells * p.d) * sizeof(float)));
+    }
 
     Job* jobs = static_cast<Job*>(scratch(engine, Scratch::kSecond, static_cast<size_t>(p.count) * sizeof(Job)));
     for (int i = 0; i < p.count; i++) {
         const int64_t size = p.sizes[i], k = size * size * p.d;
         Rows x;
         if (size == p.grid) {
-            x = matrix_rows(p.features, 1, cells * p.d);
+            x = matrix_rows(p.features, p.tiles, map);
         } else if (p.mode == LSP_POOLING) {
-            adaptive_pool(engine, pooled, p.features, p.grid, p.d, size);
-            x = matrix_rows(pooled, 1, k);
-            pooled += k;
+            for (int64_t tile = 0; tile < p.tiles; tile++) adaptive_pool(engine, pooled + tile * k, p.features + tile * map, p.grid, p.d, size);
+            x = matrix_rows(pooled, p.tiles, k);
+            pooled += p.tiles * k;
         } else {
-            // The rows of the centre crop: from grid/2 - size/2 to grid/2 + size/2 - 1.
-            const int64_t corner = p.grid / 2 - size / 2;
-            x = {p.features + (corner * p.grid + corner) * p.d, 0, 1, 0, 0, size * p.d, p.grid * p.d};
+            const int64_t corner = (p.grid - size) / 2;
+            x = {p.features + (corner * p.grid + corner) * p.d, 0, p.tiles, 0, p.tiles, 0, map, size * p.d, p.grid * p.d};
         }
-        jobs[i] = Job({x, 1, p.kernels[i], destination + i * p.kernels[i]->rows, nullptr, LSP_NONE, nullptr}, int8_activations);
+        jobs[i] = Job({x, p.tiles, p.kernels[i], destination + i * p.kernels[i]->rows, nullptr, LSP_NONE, nullptr, stride}, int8_activations);
     }
     run_jobs(engine, jobs, p.count);
 }
@@ -69,7 +70,7 @@ void norm_linear(lsp_engine& engine, float* destination, float* normed, const fl
                  bool int8_activations) {
     const int64_t width = p.linear->columns;
     layer_norm(engine, normed, source, p.norm_weight, p.norm_bias, rows, width, epsilon);
-    linear(engine, {matrix_rows(normed, rows, width), rows, p.linear, destination, p.bias, LSP_NONE, nullptr}, int8_activations);
+    linear(engine, {matrix_rows(normed, rows, width), rows, p.linear, destination, p.bias, LSP_NONE, nullptr, p.linear->rows}, int8_activations);
 }
 
 inline void copy_trace(float* destination, const float* source, int64_t count) {
@@ -77,16 +78,17 @@ inline void copy_trace(float* destination, const float* source, int64_t count) {
 }
 
 void detail_fusion(lsp_engine& engine, float* destination, const DetailFusion& p, bool int8_activations) {
-    const int64_t width = p.conv->rows, side = (p.grid - p.kernel) / p.stride + 1, positions = side * side, count = p.count;
+    const int64_t width = p.conv->rows, side = (p.grid - p.kernel) / p.stride + 1, positions = side * side;
+    const int64_t count = p.tiles * p.count, cells = p.tiles * positions;  // tokens and positions of all tiles
     Carver measure{nullptr};
     float *tokens, *conv, *normed, *query, *key, *value, *logits;
     const auto take = [&](Carver& carver) {
         tokens = carver.take<float>(count * width);
-        conv = carver.take<float>(positions * width);
-        normed = carver.take<float>((count > positions ? count : positions) * width);
+        conv = carver.take<float>(cells * width);
+        normed = carver.take<float>((count > cells ? count : cells) * width);
         query = carver.take<float>(count * width);
-        key = carver.take<float>(positions * width);
-        value = carver.take<float>(positions * width);
+        key = carver.take<float>(cells * width);
+        value = carver.take<float>(cells * width);
         logits = carver.take<float>(count * positions);
     };
     take(measure);
@@ -94,29 +96,31 @@ void detail_fusion(lsp_engine& engine, float* destination, const DetailFusion& p
     take(carver);
 
     // conv_CM: row i of the left operand is the window of position i, `kernel` pieces of kernel * d numbers each.
-    const Rows windows = {p.features, 0, side, p.stride * p.grid * p.d, p.stride * p.d, p.kernel * p.d, p.grid * p.d};
-    linear(engine, {windows, positions, p.conv, conv, nullptr, LSP_NONE, nullptr}, int8_activations);
-    copy_trace(p.trace.conv, conv, positions * width);
-    for (int64_t i = 0; i < positions * width; i++) conv[i] = nan_to_num(conv[i]);
+    const Rows windows = {p.features,           0, positions, p.grid * p.grid * p.d, side, p.stride * p.grid * p.d, p.stride * p.d, p.kernel * p.d,
+                          p.grid * p.d};
+    linear(engine, {windows, cells, p.conv, conv, nullptr, LSP_NONE, nullptr, width}, int8_activations);
+    for (int64_t i = 0; i < cells * width; i++) conv[i] = nan_to_num(conv[i]);
     for (int64_t i = 0; i < count * width; i++) tokens[i] = nan_to_num(p.tokens[i]);
+    copy_trace(p.trace.conv, conv, cells * width);
 
     norm_linear(engine, query, normed, tokens, count, p.query, p.epsilon, int8_activations);
-    norm_linear(engine, key, normed, conv, positions, p.key, p.epsilon, int8_activations);
-    norm_linear(engine, value, normed, conv, positions, p.value, p.epsilon, int8_activations);
+    norm_linear(engine, key, normed, conv, cells, p.key, p.epsilon, int8_activations);
+    norm_linear(engine, value, normed, conv, cells, p.value, p.epsilon, int8_activations);
     copy_trace(p.trace.query, query, count * width);
-    copy_trace(p.trace.key, key, positions * width);
-    copy_trace(p.trace.value, value, positions * width);
+    copy_trace(p.trace.key, key, cells * width);
+    copy_trace(p.trace.value, value, cells * width);
 
     const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(width));
     parallel_for(engine, count, 1, [=](int64_t begin, int64_t end, int) {
         for (int64_t i = begin; i < end; i++) {
             float* row = logits + i * positions;
+            const int64_t first = i / p.count * positions;  // of this tile
             float most = -__FLT_MAX__;
             for (int64_t j = 0; j < positions; j++) {
                 F32 sum = zero();
                 for (int64_t c = 0; c < width; c += kWidth) {
                     const int64_t lanes = width - c;
-                    const float *a = query + i * width + c, *b = key + j * width + c;
+                    const float *a = query + i * width + c, *b = key + (first + j) * width + c;
                     sum = lanes >= kWidth ? fma(load(a), load(b), sum) : fma(load_partial(a, lanes), load_partial(b, lanes), sum);
                 }
                 row[j] = nan_to_num(reduce_add(sum) * scale);
@@ -139,7 +143,7 @@ void detail_fusion(lsp_engine& engine, float* destination, const DetailFusion& p
                 const int64_t lanes = least(kWidth, width - c);
                 F32 sum_of_values = zero();
                 for (int64_t j = 0; j < positions; j++) {
-                    sum_of_values = fma(set1(row[j]), load_partial(value + j * width + c, lanes), sum_of_values);
+                    sum_of_values = fma(set1(row[j]), load_partial(value + (first + j) * width + c, lanes), sum_of_values);
                 }
                 store_partial(out + width + c, sum_of_values, lanes);
             }
