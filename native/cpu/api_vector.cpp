@@ -20,8 +20,8 @@ bool all_below(const int32_t* indices, int64_t count, int64_t rows) {
 
 // m more positions from `first` on of a layer, looked at by `heads` heads.
 bool fits(const lsp_kv_cache& cache, int64_t m, int32_t heads, int32_t layer, int64_t first) {
-    return m >= 0 && heads >= 1 && heads % cache.kv_heads == 0 && layer >= 0 && layer < cache.layers && first >= 0 && first <= cache.capacity &&
-           m <= cache.capacity - first;
+    return m >= 0 && heads >= 1 && heads % cache.kv_heads == 0 && layer >= 0 && layer < cache.layers && first >= 0 &&
+           first <= cache.capacity && m <= cache.capacity - first;
 }
 
 }  // namespace
@@ -36,22 +36,23 @@ int32_t lsp_copy(lsp_engine* engine, float* destination, const float* source, in
 }
 
 int32_t lsp_activate(lsp_engine* engine, float* destination, const float* source, int64_t count, int32_t activation) {
-    return guarded(engine && destination && source && count >= 0 && activation >= LSP_NONE && activation <= LSP_QUICK_GELU, [&] {
-        engine->isa.vector->activate(*engine, destination, source, count, activation);
-        return LSP_OK;
-    });
+    return guarded(
+        engine && destination && source && count >= 0 && activation >= LSP_NONE && activation <= LSP_QUICK_GELU, [&] {
+            engine->isa.vector->activate(*engine, destination, source, count, activation);
+            return LSP_OK;
+        });
 }
 
-int32_t lsp_layer_norm(lsp_engine* engine, float* destination, const float* source, const float* weight, const float* bias, int64_t rows,
-                       int64_t columns, float epsilon) {
+int32_t lsp_layer_norm(lsp_engine* engine, float* destination, const float* source, const float* weight,
+                       const float* bias, int64_t rows, int64_t columns, float epsilon) {
     return guarded(engine && destination && source && weight && bias && rows >= 0 && columns >= 1, [&] {
         engine->isa.vector->layer_norm(*engine, destination, source, weight, bias, rows, columns, epsilon);
         return LSP_OK;
     });
 }
 
-int32_t lsp_rms_norm(lsp_engine* engine, float* destination, const float* source, const float* weight, int64_t rows, int64_t columns,
-                     float epsilon) {
+int32_t lsp_rms_norm(lsp_engine* engine, float* destination, const float* source, const float* weight, int64_t rows,
+                     int64_t columns, float epsilon) {
     return guarded(engine && destination && source && weight && rows >= 0 && columns >= 1, [&] {
         engine->isa.vector->rms_norm(*engine, destination, source, weight, rows, columns, epsilon);
         return LSP_OK;
@@ -65,16 +66,17 @@ int32_t lsp_gated_activation(lsp_engine* engine, float* destination, const float
     });
 }
 
-int32_t lsp_full_attention(
-    lsp_engine* engine, float* destination, const float* qkv, int64_t batch, int64_t n, int32_t heads, int32_t head_dim) {
+int32_t lsp_full_attention(lsp_engine* engine, float* destination, const float* qkv, int64_t batch, int64_t n,
+                           int32_t heads, int32_t head_dim) {
     return guarded(engine && destination && qkv && batch >= 0 && n >= 1 && heads >= 1 && head_dim >= 1, [&] {
         engine->isa.vector->full_attention(*engine, destination, qkv, batch, n, heads, head_dim);
         return LSP_OK;
     });
 }
 
-int32_t lsp_rope_and_cache(lsp_engine* engine, float* query, const float* qkv, int64_t m, int32_t heads, lsp_kv_cache* cache, int32_t layer,
-                           int64_t first, const float* cosines, const float* sines) {
+int32_t lsp_rope_and_cache(lsp_engine* engine, float* query, const float* qkv, int64_t m, int32_t heads,
+                           lsp_kv_cache* cache, int32_t layer, int64_t first, const float* cosines,
+                           const float* sines) {
     const bool valid = engine && query && qkv && cache && cosines && sines && fits(*cache, m, heads, layer, first);
     return guarded(valid, [&] {
         engine->isa.vector->rope_and_cache(*engine, query, qkv, m, heads, *cache, layer, first, cosines, sines);
@@ -82,8 +84,8 @@ int32_t lsp_rope_and_cache(lsp_engine* engine, float* query, const float* qkv, i
     });
 }
 
-int32_t lsp_causal_attention(lsp_engine* engine, float* destination, const float* query, int64_t m, int32_t heads, const lsp_kv_cache* cache,
-                             int32_t layer, int64_t first) {
+int32_t lsp_causal_attention(lsp_engine* engine, float* destination, const float* query, int64_t m, int32_t heads,
+                             const lsp_kv_cache* cache, int32_t layer, int64_t first) {
     const bool valid = engine && destination && query && cache && fits(*cache, m, heads, layer, first);
     return guarded(valid, [&] {
         if (m > 0) engine->isa.vector->causal_attention(*engine, destination, query, m, heads, *cache, layer, first);

@@ -36,7 +36,8 @@ double best_rate(lsp_engine& engine, int32_t repeats, int64_t per_round, const R
     while (rounds < int64_t{1} << 40 && seconds_of([&] { run_rounds(rounds); }) < 0.02) rounds *= 2;
     double best = 0;
     for (int32_t r = 0; r < repeats; r++) {
-        const double seconds = seconds_of([&] { on_all_threads(engine, threads, [&](int64_t) { run_rounds(rounds); }); });
+        const double seconds =
+            seconds_of([&] { on_all_threads(engine, threads, [&](int64_t) { run_rounds(rounds); }); });
         best = std::max(best, static_cast<double>(rounds) * static_cast<double>(per_round) * threads / seconds);
     }
     return best;
@@ -62,12 +63,13 @@ double lsp_bench_read_bandwidth(lsp_engine* engine, int64_t bytes, int32_t repea
         // Every thread walks a stretch of its own from end to end, as a product does.
         const int64_t parts = std::min<int64_t>(engine->pool.threads(), chunks);
         for (int32_t r = 0; r < repeats; r++) {
-            best = std::min(best, seconds_of([&] {
-                                on_all_threads(*engine, parts, [&](int64_t i) {
-                                    const int64_t first = chunks * i / parts, end = chunks * (i + 1) / parts;
-                                    keep(engine->isa.matrix->bench_read(buffer.data() + first * kChunk, (end - first) * kChunk));
-                                });
-                            }));
+            best = std::min(
+                best, seconds_of([&] {
+                    on_all_threads(*engine, parts, [&](int64_t i) {
+                        const int64_t first = chunks * i / parts, end = chunks * (i + 1) / parts;
+                        keep(engine->isa.matrix->bench_read(buffer.data() + first * kChunk, (end - first) * kChunk));
+                    });
+                }));
         }
         return best;
     } catch (const std::bad_alloc&) {
@@ -78,11 +80,13 @@ double lsp_bench_read_bandwidth(lsp_engine* engine, int64_t bytes, int32_t repea
 double lsp_bench_fma(lsp_engine* engine, int32_t repeats) {
     if (engine == nullptr || repeats < 1) return -1;
     const MatrixKernels& kernels = *engine->isa.matrix;
-    return 2 * best_rate(*engine, repeats, kernels.fma_per_round, [&](int64_t rounds) { keep(kernels.bench_fma(rounds)); });
+    return 2 *
+           best_rate(*engine, repeats, kernels.fma_per_round, [&](int64_t rounds) { keep(kernels.bench_fma(rounds)); });
 }
 
 double lsp_bench_int8_dot(lsp_engine* engine, int32_t repeats) {
     if (engine == nullptr || repeats < 1) return -1;
     const MatrixKernels& kernels = *engine->isa.matrix;
-    return 2 * best_rate(*engine, repeats, kernels.int8_per_round, [&](int64_t rounds) { keep(kernels.bench_int8_dot(rounds)); });
+    return 2 * best_rate(*engine, repeats, kernels.int8_per_round,
+                         [&](int64_t rounds) { keep(kernels.bench_int8_dot(rounds)); });
 }

@@ -2,7 +2,9 @@
 
 namespace lsp {
 
-void* scratch(lsp_engine& engine, Scratch which, size_t bytes) { return engine.scratch[static_cast<int>(which)].reserve(bytes); }
+void* scratch(lsp_engine& engine, Scratch which, size_t bytes) {
+    return engine.scratch[static_cast<int>(which)].reserve(bytes);
+}
 
 void reserve_thread_scratch(lsp_engine& engine, size_t bytes) {
     for (Buffer& buffer : engine.thread_scratch) buffer.reserve(bytes);

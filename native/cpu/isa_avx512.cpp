@@ -1,10 +1,6 @@
 #define LSP_ISA_LEVEL 2
-#include "kernels.h"
-#include "simd.h"
-// After the two above: the kernels.
-#include "kernels/parallel.inl"
-#include "kernels/vector_ops.inl"
 #include "kernels/matrix_ops.inl"
+#include "kernels/vector_ops.inl"
 
 namespace lsp {
 

@@ -8,8 +8,8 @@
 namespace lsp {
 
 // Rows of a left operand that need not lie one after the other: element c of row i is at
-// data + r / block * apart + r % block / across * down + r % block % across * right + c / segment * skip + c % segment, r = first + i:
-// blocks (tiles of a picture) of lines (of a grid) of windows, each window made of segments.
+// data + r / block * apart + r % block / across * down + r % block % across * right + c / segment * skip + c % segment,
+// r = first + i: blocks (tiles of a picture) of lines (of a grid) of windows, each window made of segments.
 struct Rows {
     const float* data;
     int64_t first;
@@ -22,7 +22,8 @@ struct Rows {
     int64_t skip;
 };
 
-// y [m, n] = activation(x [m, k] * weight [n, k]^T + bias [n]) + residual [m, n]; rows of y and residual are `stride` apart.
+// y [m, n] = activation(x [m, k] * weight [n, k]^T + bias [n]) + residual [m, n]; rows of y and residual are `stride`
+// apart.
 struct Product {
     Rows x;
     int64_t m;
@@ -79,7 +80,8 @@ struct DetailFusion {
 struct MatrixKernels {
     void (*linear)(lsp_engine&, const Product&, bool int8_activations);
     void (*patch_embedding)(lsp_engine&, float* destination, const PatchEmbedding&, bool int8_activations);
-    void (*adaptive_pool)(lsp_engine&, float* destination, const float* features, int64_t grid, int64_t d, int64_t size);
+    void (*adaptive_pool)(lsp_engine&, float* destination, const float* features, int64_t grid, int64_t d,
+                          int64_t size);
     void (*spatial_tokens)(lsp_engine&, float* destination, const SpatialTokens&, bool int8_activations);
     void (*detail_fusion)(lsp_engine&, float* destination, const DetailFusion&, bool int8_activations);
     // See bench.cpp: work for one thread, in registers; both return something that depends on all of it.

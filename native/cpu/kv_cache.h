@@ -1,5 +1,5 @@
-// Keys and values, one block each: [layers][kv_heads][capacity][stride], so that the positions of one head stream. A row is head_dim elements
-// and zeros up to a whole number of vectors of every instruction set.
+// Keys and values, one block each: [layers][kv_heads][capacity][stride], so that the positions of one head stream. A
+// row is head_dim elements and zeros up to a whole number of vectors of every instruction set.
 #pragma once
 
 #include <stdint.h>

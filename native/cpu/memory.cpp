@@ -23,7 +23,8 @@ void* allocate(size_t bytes) {
     if (bytes >= kHugePage) {
         // One page more than needed, so that the block can start on a huge page; the rest goes back.
         const size_t length = round_up(bytes, kHugePage);
-        void* map = mmap(nullptr, length + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void* map = mmap(nullptr, length + kHugePage, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (map == MAP_FAILED) throw std::bad_alloc();
         const uintptr_t start = reinterpret_cast<uintptr_t>(map);
         const uintptr_t block = round_up(start, kHugePage);

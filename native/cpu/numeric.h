@@ -1,4 +1,5 @@
-// Conversions of single numbers. Internal linkage: this file is also compiled for instruction sets that not every machine has.
+// Conversions of single numbers. Internal linkage: this file is also compiled for instruction sets that not every
+// machine has.
 #pragma once
 
 #include <stdint.h>
@@ -39,7 +40,8 @@ inline uint16_t float_to_half(float value) {
         const uint32_t rounded = magnitude + 0xfff + (magnitude >> 13 & 1);
         return static_cast<uint16_t>(sign | ((rounded >> 13) - (112 << 10)));
     }
-    // Subnormal: adding 0.5 leaves the multiple of 2^-24 in the low bits, rounded to nearest even by the addition itself.
+    // Subnormal: adding 0.5 leaves the multiple of 2^-24 in the low bits, rounded to nearest even by the addition
+    // itself.
     const float shifted = bits_float(magnitude) + 0.5f;
     return static_cast<uint16_t>(sign | (float_bits(shifted) - 0x3f000000));
 }

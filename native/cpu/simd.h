@@ -1,6 +1,7 @@
-// A vector of float32 of the widest kind that the unit's instruction set has: LSP_ISA_LEVEL 0 portable (the compiler maps 4 lanes to SSE2 or
-// NEON), 1 AVX2 + FMA + F16C, 2 AVX-512 F BW VL DQ, 3 the same with VNNI. Everything has internal linkage: this file is compiled once for each
-// instruction set, and the linker must never take one unit's code for another's.
+// A vector of float32 of the widest kind that the unit's instruction set has: LSP_ISA_LEVEL 0 portable (the compiler
+// maps 4 lanes to SSE2 or NEON), 1 AVX2 + FMA + F16C, 2 AVX-512 F BW VL DQ, 3 the same with VNNI. Everything has
+// internal linkage: this file is compiled once for each instruction set, and the linker must never take one unit's code
+// for another's.
 #pragma once
 
 #include <stdint.h>
@@ -42,10 +43,15 @@ inline F32 select_negative(F32 x, F32 a, F32 b) {
 }
 inline bool any_nan(F32 a) { return _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q) != 0; }
 inline F32 scale_by_power(F32 a, F32 n) { return {_mm512_scalef_ps(a.v, n.v)}; }
-inline F32 load_f16(const uint16_t* p) { return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))}; }
-inline F32 load_f16_partial(const uint16_t* p, int64_t n) { return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(n), p))}; }
+inline F32 load_f16(const uint16_t* p) {
+    return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+inline F32 load_f16_partial(const uint16_t* p, int64_t n) {
+    return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(n), p))};
+}
 inline void store_f16(uint16_t* p, F32 a) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                        _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 inline void store_f16_partial(uint16_t* p, F32 a, int64_t n) {
     _mm256_mask_storeu_epi16(p, first_lanes(n), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
@@ -101,14 +107,17 @@ inline F32 scale_by_power(F32 a, F32 n) {
     const __m256i half = _mm256_srai_epi32(all, 1);
     return {_mm256_mul_ps(_mm256_mul_ps(a.v, power_of_two(half)), power_of_two(_mm256_sub_epi32(all, half)))};
 }
-inline F32 load_f16(const uint16_t* p) { return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))}; }
+inline F32 load_f16(const uint16_t* p) {
+    return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
 inline F32 load_f16_partial(const uint16_t* p, int64_t n) {
     uint16_t copy[8] = {};
     memcpy(copy, p, 2 * n);
     return load_f16(copy);
 }
 inline void store_f16(uint16_t* p, F32 a) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                     _mm256_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 inline void store_f16_partial(uint16_t* p, F32 a, int64_t n) {
     uint16_t copy[8];
@@ -125,7 +134,8 @@ inline void store_int8(int8_t* p, F32 a) {
     _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(shorts, shorts));
 }
 inline F32 load_bits(const uint8_t* p, int shift, int mask) {
-    const __m256i words = _mm256_srl_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), _mm_cvtsi32_si128(shift));
+    const __m256i words =
+        _mm256_srl_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), _mm_cvtsi32_si128(shift));
     return {_mm256_cvtepi32_ps(_mm256_and_si256(words, _mm256_set1_epi32(mask)))};
 }
 inline float reduce_add(F32 a) {
@@ -192,11 +202,14 @@ inline F32 scale_by_power(F32 a, F32 n) {
         // A NaN has no integer value; the product with `a`, which is NaN as well, does not need one.
         const int all = n.v[i] == n.v[i] ? static_cast<int>(n.v[i]) : 0;
         const int half = all >> 1;
-        a.v[i] = a.v[i] * bits_float(static_cast<uint32_t>(half + 127) << 23) * bits_float(static_cast<uint32_t>(all - half + 127) << 23);
+        a.v[i] = a.v[i] * bits_float(static_cast<uint32_t>(half + 127) << 23) *
+                 bits_float(static_cast<uint32_t>(all - half + 127) << 23);
     }
     return a;
 }
-inline F32 load_f16(const uint16_t* p) { return {Lanes{half_to_float(p[0]), half_to_float(p[1]), half_to_float(p[2]), half_to_float(p[3])}}; }
+inline F32 load_f16(const uint16_t* p) {
+    return {Lanes{half_to_float(p[0]), half_to_float(p[1]), half_to_float(p[2]), half_to_float(p[3])}};
+}
 inline F32 load_f16_partial(const uint16_t* p, int64_t n) {
     F32 a = {};
     for (int64_t i = 0; i < n; i++) a.v[i] = half_to_float(p[i]);
@@ -228,8 +241,8 @@ inline float reduce_max(F32 a) {
 
 #endif
 
-// What all share. max(a, b) and min(a, b) give b when either is NaN; select_negative(x, a, b) is a where x has its sign bit set, else b;
-// reduce_max ignores or returns NaN as it likes: test for NaN where it matters.
+// What all share. max(a, b) and min(a, b) give b when either is NaN; select_negative(x, a, b) is a where x has its sign
+// bit set, else b; reduce_max ignores or returns NaN as it likes: test for NaN where it matters.
 
 inline F32 zero() { return set1(0.0f); }
 

@@ -1,4 +1,5 @@
-// A pool that keeps its workers spinning for a moment between the short, frequent jobs of a forward pass and parks them when none comes.
+// A pool that keeps its workers spinning for a moment between the short, frequent jobs of a forward pass and parks them
+// when none comes.
 #pragma once
 
 #include <atomic>
@@ -23,7 +24,8 @@ class ThreadPool {
 
     int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-    // Calls function on all items of [0, count), handed out in chunks of `grain` to whoever is free; returns when all are done.
+    // Calls function on all items of [0, count), handed out in chunks of `grain` to whoever is free; returns when all
+    // are done.
     void run(int64_t count, int64_t grain, RangeFunction function, void* context);
 
   private:
@@ -31,8 +33,8 @@ class ThreadPool {
     void take_chunks(int thread);
     void stop();
 
-    // Number of the job in the upper bits, how many threads take part in the lower 16. A worker that takes part is waited for, so it may read
-    // the job's fields; one that does not never looks at them.
+    // Number of the job in the upper bits, how many threads take part in the lower 16. A worker that takes part is
+    // waited for, so it may read the job's fields; one that does not never looks at them.
     alignas(64) std::atomic<uint64_t> ticket_{0};
     alignas(64) std::atomic<int64_t> next_{0};
     alignas(64) std::atomic<int> running_{0};

@@ -29,9 +29,15 @@ void write_float_row(const lsp_weight& w, int64_t row, const float* values) {
     for (int64_t c = 0; c < w.columns; c++) {
         const int64_t at = c * kPanel + lane;
         switch (w.format) {
-            case LSP_F32: reinterpret_cast<float*>(panel)[at] = values[c]; break;
-            case LSP_F16: reinterpret_cast<uint16_t*>(panel)[at] = float_to_half(values[c]); break;
-            default: reinterpret_cast<uint16_t*>(panel)[at] = float_to_bfloat(values[c]); break;
+            case LSP_F32:
+                reinterpret_cast<float*>(panel)[at] = values[c];
+                break;
+            case LSP_F16:
+                reinterpret_cast<uint16_t*>(panel)[at] = float_to_half(values[c]);
+                break;
+            default:
+                reinterpret_cast<uint16_t*>(panel)[at] = float_to_bfloat(values[c]);
+                break;
         }
     }
 }
@@ -68,8 +74,8 @@ void write_integer_row(const lsp_weight& w, int64_t row, const int8_t* values, c
 }
 
 bool is_block(const lsp_weight* w, int64_t first, int64_t count) {
-    return w != nullptr && first >= 0 && count >= 0 && first % kPanel == 0 && count <= w->rows && first <= w->rows - count &&
-           (count % kPanel == 0 || first + count == w->rows);
+    return w != nullptr && first >= 0 && count >= 0 && first % kPanel == 0 && count <= w->rows &&
+           first <= w->rows - count && (count % kPanel == 0 || first + count == w->rows);
 }
 
 }  // namespace
@@ -81,9 +87,15 @@ void read_row(const lsp_weight& w, int64_t row, float* destination) {
         for (int64_t c = 0; c < w.columns; c++) {
             const int64_t at = c * kPanel + lane;
             switch (w.format) {
-                case LSP_F32: destination[c] = reinterpret_cast<const float*>(panel)[at]; break;
-                case LSP_F16: destination[c] = half_to_float(reinterpret_cast<const uint16_t*>(panel)[at]); break;
-                default: destination[c] = bfloat_to_float(reinterpret_cast<const uint16_t*>(panel)[at]); break;
+                case LSP_F32:
+                    destination[c] = reinterpret_cast<const float*>(panel)[at];
+                    break;
+                case LSP_F16:
+                    destination[c] = half_to_float(reinterpret_cast<const uint16_t*>(panel)[at]);
+                    break;
+                default:
+                    destination[c] = bfloat_to_float(reinterpret_cast<const uint16_t*>(panel)[at]);
+                    break;
             }
         }
         return;
@@ -104,7 +116,8 @@ using namespace lsp;
 int32_t lsp_weight_create(int64_t rows, int64_t columns, int32_t format, int32_t group, lsp_weight** out) {
     constexpr int64_t kMost = int64_t{1} << 31;
     const bool integer = format == LSP_INT8 || format == LSP_INT4;
-    const bool valid = out != nullptr && rows >= 1 && columns >= 1 && rows < kMost && columns < kMost && format >= LSP_F32 && format <= LSP_INT4 &&
+    const bool valid = out != nullptr && rows >= 1 && columns >= 1 && rows < kMost && columns < kMost &&
+                       format >= LSP_F32 && format <= LSP_INT4 &&
                        (integer ? group == 32 || group == 64 || group == 128 : group == 0);
     return guarded(valid, [&] {
         auto weight = std::make_unique<lsp_weight>();
@@ -117,7 +130,8 @@ int32_t lsp_weight_create(int64_t rows, int64_t columns, int32_t format, int32_t
             const int64_t column_bytes = format == LSP_INT8 ? 32 : 16;  // of one column of a panel
             weight->groups = (columns + group - 1) / group;
             weight->group_bytes = 64 + group * column_bytes;
-            weight->panel_bytes = (weight->groups - 1) * weight->group_bytes + 64 + padded_columns(*weight, weight->groups - 1) * column_bytes;
+            weight->panel_bytes = (weight->groups - 1) * weight->group_bytes + 64 +
+                                  padded_columns(*weight, weight->groups - 1) * column_bytes;
         } else {
             weight->panel_bytes = columns * kPanel * (format == LSP_F32 ? 4 : 2);
         }
@@ -135,7 +149,9 @@ void lsp_weight_destroy(lsp_weight* weight) {
     delete weight;
 }
 
-int64_t lsp_weight_bytes(const lsp_weight* weight) { return weight == nullptr ? 0 : weight->panels * weight->panel_bytes; }
+int64_t lsp_weight_bytes(const lsp_weight* weight) {
+    return weight == nullptr ? 0 : weight->panels * weight->panel_bytes;
+}
 
 int32_t lsp_weight_write_f32(lsp_weight* weight, int64_t first, int64_t count, const float* values) {
     return guarded(is_block(weight, first, count) && values && weight->group == 0, [&] {
@@ -144,7 +160,8 @@ int32_t lsp_weight_write_f32(lsp_weight* weight, int64_t first, int64_t count, c
     });
 }
 
-int32_t lsp_weight_write_integers(lsp_weight* weight, int64_t first, int64_t count, const int8_t* values, const float* scales) {
+int32_t lsp_weight_write_integers(lsp_weight* weight, int64_t first, int64_t count, const int8_t* values,
+                                  const float* scales) {
     return guarded(is_block(weight, first, count) && values && scales && weight->group != 0, [&] {
         for (int64_t i = 0; i < count; i++) {
             if (i % kPanel == 0) clear_integer_panel(*weight, panel_of(*weight, first + i));
@@ -155,7 +172,8 @@ int32_t lsp_weight_write_integers(lsp_weight* weight, int64_t first, int64_t cou
 }
 
 int32_t lsp_weight_read_rows(const lsp_weight* weight, int64_t first, int64_t count, float* destination) {
-    const bool valid = weight && destination && first >= 0 && count >= 0 && count <= weight->rows && first <= weight->rows - count;
+    const bool valid =
+        weight && destination && first >= 0 && count >= 0 && count <= weight->rows && first <= weight->rows - count;
     return guarded(valid, [&] {
         for (int64_t i = 0; i < count; i++) read_row(*weight, first + i, destination + i * weight->columns);
         return LSP_OK;

@@ -6,12 +6,13 @@ struct Shape {
     int64_t m, n, k;
 };
 
-constexpr Shape kShapes[] = {{1, 1, 1},   {1, 33, 127}, {2, 31, 64},  {3, 32, 3},    {4, 5, 66},   {5, 65, 130}, {6, 47, 255}, {7, 96, 257},
-                             {8, 3, 512}, {9, 40, 300}, {12, 64, 96}, {13, 33, 129}, {17, 70, 77}, {25, 32, 1030}, {64, 37, 200}, {131, 65, 97}};
+constexpr Shape kShapes[] = {{1, 1, 1},    {1, 33, 127},   {2, 31, 64},   {3, 32, 3},   {4, 5, 66},   {5, 65, 130},
+                             {6, 47, 255}, {7, 96, 257},   {8, 3, 512},   {9, 40, 300}, {12, 64, 96}, {13, 33, 129},
+                             {17, 70, 77}, {25, 32, 1030}, {64, 37, 200}, {131, 65, 97}};
 
 std::string text(const Shape& s, const Format& f, bool int8) {
-    return std::string(f.name) + (int8 ? " int8 x" : " float x") + " m " + std::to_string(s.m) + " n " + std::to_string(s.n) + " k " +
-           std::to_string(s.k);
+    return std::string(f.name) + (int8 ? " int8 x" : " float x") + " m " + std::to_string(s.m) + " n " +
+           std::to_string(s.n) + " k " + std::to_string(s.k);
 }
 
 }  // namespace
@@ -30,13 +31,16 @@ TEST_P(LinearTest, MatchesDoublePrecision) {
                 const auto w = dequantized(weight.get(), s.n, s.k);
                 const auto x = random_floats(static_cast<size_t>(s.m * s.k), seed + 1000);
                 const int activation = static_cast<int>(seed % 3);
-                const auto bias = seed % 2 == 0 ? std::vector<float>() : random_floats(static_cast<size_t>(s.n), seed + 2000);
-                const auto residual = seed % 5 == 0 ? std::vector<float>() : random_floats(static_cast<size_t>(s.m * s.n), seed + 3000);
-                const auto expected =
-                    product(int8 ? quantized_rows(x, s.k, format.group) : x, w, s.m, s.n, s.k, bias, activation, residual);
+                const auto bias =
+                    seed % 2 == 0 ? std::vector<float>() : random_floats(static_cast<size_t>(s.n), seed + 2000);
+                const auto residual =
+                    seed % 5 == 0 ? std::vector<float>() : random_floats(static_cast<size_t>(s.m * s.n), seed + 3000);
+                const auto expected = product(int8 ? quantized_rows(x, s.k, format.group) : x, w, s.m, s.n, s.k, bias,
+                                              activation, residual);
                 // The residual may be the destination itself.
                 std::vector<float> y = residual.empty() ? std::vector<float>(static_cast<size_t>(s.m * s.n)) : residual;
-                ASSERT_EQ(LSP_OK, lsp_linear(engine.get(), y.data(), x.data(), s.m, weight.get(), bias.empty() ? nullptr : bias.data(), activation,
+                ASSERT_EQ(LSP_OK, lsp_linear(engine.get(), y.data(), x.data(), s.m, weight.get(),
+                                             bias.empty() ? nullptr : bias.data(), activation,
                                              residual.empty() ? nullptr : y.data(), int8));
                 expect_near(expected, y, 2e-5 * std::sqrt(static_cast<double>(s.k)), text(s, format, int8));
             }
@@ -51,12 +55,14 @@ TEST_P(LinearTest, SplitsLongRowsTheSameWayForAnyNumberOfThreads) {
             const Weight weight = random_weight(n, k, format, 5);
             const auto x = random_floats(static_cast<size_t>(m * k), 6);
             const auto w = dequantized(weight.get(), n, k);
-            const auto expected = product(format.group ? quantized_rows(x, k, format.group) : x, w, m, n, k, {}, LSP_NONE, {});
+            const auto expected =
+                product(format.group ? quantized_rows(x, k, format.group) : x, w, m, n, k, {}, LSP_NONE, {});
             std::vector<float> first;
             for (const int threads : {1, 2, 5}) {
                 Engine engine = make_engine(GetParam(), threads);
                 std::vector<float> y(static_cast<size_t>(m * n));
-                ASSERT_EQ(LSP_OK, lsp_linear(engine.get(), y.data(), x.data(), m, weight.get(), nullptr, LSP_NONE, nullptr, 1));
+                ASSERT_EQ(LSP_OK,
+                          lsp_linear(engine.get(), y.data(), x.data(), m, weight.get(), nullptr, LSP_NONE, nullptr, 1));
                 expect_near(expected, y, 2e-3, format.name);
                 if (first.empty()) first = y;
                 EXPECT_EQ(first, y) << format.name << ", " << threads << " threads";
@@ -75,7 +81,8 @@ TEST_P(LinearTest, IsBitwiseEqualForAnyNumberOfThreads) {
             Engine engine = make_engine(GetParam(), threads);
             std::vector<float> y(static_cast<size_t>(m * n));
             for (int repeat = 0; repeat < 3; repeat++) {
-                ASSERT_EQ(LSP_OK, lsp_linear(engine.get(), y.data(), x.data(), m, weight.get(), nullptr, LSP_GELU, nullptr, 1));
+                ASSERT_EQ(LSP_OK,
+                          lsp_linear(engine.get(), y.data(), x.data(), m, weight.get(), nullptr, LSP_GELU, nullptr, 1));
                 if (first.empty()) first = y;
                 ASSERT_EQ(first, y) << format.name << ", " << threads << " threads";
             }
@@ -90,10 +97,11 @@ TEST_P(LinearTest, CutsManyRowsIntoBlocks) {
         const Weight weight = random_weight(n, k, format, 9);
         const auto x = random_floats(static_cast<size_t>(m * k), 10);
         const auto residual = random_floats(static_cast<size_t>(m * n), 11);
-        const auto expected = product(format.group ? quantized_rows(x, k, format.group) : x, dequantized(weight.get(), n, k), m, n, k, {}, LSP_NONE,
-                                      residual);
+        const auto expected = product(format.group ? quantized_rows(x, k, format.group) : x,
+                                      dequantized(weight.get(), n, k), m, n, k, {}, LSP_NONE, residual);
         std::vector<float> y = residual;
-        ASSERT_EQ(LSP_OK, lsp_linear(engine.get(), y.data(), x.data(), m, weight.get(), nullptr, LSP_NONE, y.data(), 1));
+        ASSERT_EQ(LSP_OK,
+                  lsp_linear(engine.get(), y.data(), x.data(), m, weight.get(), nullptr, LSP_NONE, y.data(), 1));
         expect_near(expected, y, 1e-4, format.name);
     }
 }
@@ -109,8 +117,10 @@ TEST_P(LinearTest, KeepsNaNAndDoesNotSpreadIt) {
                     auto x = random_floats(static_cast<size_t>(m * k), 13);
                     x[row * k + column] = std::nanf("");
                     std::vector<float> y(static_cast<size_t>(m * n));
-                    ASSERT_EQ(LSP_OK, lsp_linear(engine.get(), y.data(), x.data(), m, weight.get(), nullptr, LSP_NONE, nullptr, int8));
-                    for (int64_t i = 0; i < m * n; i++) ASSERT_EQ(i / n == row, std::isnan(y[i])) << format.name << " row " << i / n;
+                    ASSERT_EQ(LSP_OK, lsp_linear(engine.get(), y.data(), x.data(), m, weight.get(), nullptr, LSP_NONE,
+                                                 nullptr, int8));
+                    for (int64_t i = 0; i < m * n; i++)
+                        ASSERT_EQ(i / n == row, std::isnan(y[i])) << format.name << " row " << i / n;
                 }
             }
         }
@@ -136,7 +146,9 @@ TEST_P(LinearTest, SurvivesExtremeIntegers) {
                 const std::vector<float> x(static_cast<size_t>(m * k), 127.0f * sign);
                 std::vector<float> y(static_cast<size_t>(m * n));
                 ASSERT_EQ(LSP_OK, lsp_linear(engine.get(), y.data(), x.data(), m, made, nullptr, LSP_NONE, nullptr, 1));
-                for (const float value : y) ASSERT_EQ(127.0f * sign * static_cast<float>(extreme) * static_cast<float>(k), value) << format.name;
+                for (const float value : y)
+                    ASSERT_EQ(127.0f * sign * static_cast<float>(extreme) * static_cast<float>(k), value)
+                        << format.name;
             }
         }
     }

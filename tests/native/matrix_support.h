@@ -15,8 +15,9 @@ struct Format {
 };
 
 constexpr Format kFormats[] = {
-    {"f32", LSP_F32, 0},      {"f16", LSP_F16, 0},      {"bf16", LSP_BF16, 0},    {"int8_32", LSP_INT8, 32}, {"int8_64", LSP_INT8, 64},
-    {"int8_128", LSP_INT8, 128}, {"int4_32", LSP_INT4, 32}, {"int4_64", LSP_INT4, 64}, {"int4_128", LSP_INT4, 128},
+    {"f32", LSP_F32, 0},       {"f16", LSP_F16, 0},       {"bf16", LSP_BF16, 0},
+    {"int8_32", LSP_INT8, 32}, {"int8_64", LSP_INT8, 64}, {"int8_128", LSP_INT8, 128},
+    {"int4_32", LSP_INT4, 32}, {"int4_64", LSP_INT4, 64}, {"int4_128", LSP_INT4, 128},
 };
 
 // A matrix of the format with random contents; integers cover their whole range, scales are exact halves.
@@ -55,7 +56,8 @@ inline std::vector<float> quantized_rows(std::vector<float> x, int64_t columns, 
             float* values = x.data() + row + first;
             float most = 0;
             for (int64_t i = 0; i < count; i++) most = std::max(most, std::abs(values[i]));
-            for (int64_t i = 0; i < count; i++) values[i] = most == 0 ? 0 : std::nearbyint(values[i] * (127.0f / most)) * (most / 127.0f);
+            for (int64_t i = 0; i < count; i++)
+                values[i] = most == 0 ? 0 : std::nearbyint(values[i] * (127.0f / most)) * (most / 127.0f);
         }
     }
     return x;
@@ -63,15 +65,19 @@ inline std::vector<float> quantized_rows(std::vector<float> x, int64_t columns, 
 
 inline double activation_of(double x, int activation) {
     switch (activation) {
-        case LSP_GELU: return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
-        case LSP_QUICK_GELU: return x / (1 + std::exp(-1.702 * x));
-        default: return x;
+        case LSP_GELU:
+            return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+        case LSP_QUICK_GELU:
+            return x / (1 + std::exp(-1.702 * x));
+        default:
+            return x;
     }
 }
 
 // activation(x w^T + bias) + residual in double precision; bias and residual may be empty.
-inline std::vector<double> product(const std::vector<float>& x, const std::vector<float>& w, int64_t m, int64_t n, int64_t k,
-                                   const std::vector<float>& bias, int activation, const std::vector<float>& residual) {
+inline std::vector<double> product(const std::vector<float>& x, const std::vector<float>& w, int64_t m, int64_t n,
+                                   int64_t k, const std::vector<float>& bias, int activation,
+                                   const std::vector<float>& residual) {
     std::vector<double> y(static_cast<size_t>(m * n));
     for (int64_t i = 0; i < m; i++) {
         for (int64_t j = 0; j < n; j++) {

@@ -3,7 +3,8 @@
 #include "support.h"
 
 TEST(MemoryTest, IsAlignedZeroedAndWritable) {
-    for (const int64_t bytes : {int64_t{0}, int64_t{1}, int64_t{64}, int64_t{1000}, int64_t{2} << 20, (int64_t{5} << 20) + 3}) {
+    for (const int64_t bytes :
+         {int64_t{0}, int64_t{1}, int64_t{64}, int64_t{1000}, int64_t{2} << 20, (int64_t{5} << 20) + 3}) {
         uint8_t* block = static_cast<uint8_t*>(lsp_allocate(bytes));
         ASSERT_NE(nullptr, block);
         EXPECT_EQ(0u, reinterpret_cast<uintptr_t>(block) % 64);

@@ -41,7 +41,10 @@ TEST(PoolTest, SurvivesManyShortJobsAndPauses) {
     int64_t plain = 0;  // written by one item of each job: the pool orders the jobs
     for (int round = 0; round < 3000; round++) {
         pool.run(
-            1 + round % 9, 1, [](void* context, int64_t begin, int64_t end, int) { if (begin <= 0 && end > 0) ++*static_cast<int64_t*>(context); },
+            1 + round % 9, 1,
+            [](void* context, int64_t begin, int64_t end, int) {
+                if (begin <= 0 && end > 0) ++*static_cast<int64_t*>(context);
+            },
             &plain);
         if (round % 500 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }

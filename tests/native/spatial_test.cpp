@@ -16,7 +16,8 @@ std::vector<float> window_of(const std::vector<float>& features, int64_t grid, i
                     area = 1;
                 } else {
                     for (int64_t row = y * grid / size; row < ((y + 1) * grid + size - 1) / size; row++) {
-                        for (int64_t column = x * grid / size; column < ((x + 1) * grid + size - 1) / size; column++, area++) {
+                        for (int64_t column = x * grid / size; column < ((x + 1) * grid + size - 1) / size;
+                             column++, area++) {
                             sum += features[(row * grid + column) * d + c];
                         }
                     }
@@ -39,7 +40,8 @@ TEST_P(SpatialTest, TokensMatchDoublePrecision) {
         for (const int64_t grid : {7, 24}) {
             const int64_t tiles = d == 32 ? 3 : 1, map = grid * grid * d;
             const auto features = random_floats(static_cast<size_t>(tiles * map), 1);
-            const std::vector<int32_t> sizes = grid == 7 ? std::vector<int32_t>{1, 2, 4, 7} : std::vector<int32_t>{4, 16, 20, 24};
+            const std::vector<int32_t> sizes =
+                grid == 7 ? std::vector<int32_t>{1, 2, 4, 7} : std::vector<int32_t>{4, 16, 20, 24};
             const int64_t count = static_cast<int64_t>(sizes.size());
             for (const int mode : {LSP_POOLING, LSP_CROPPING}) {
                 for (const Format& format : {kFormats[0], kFormats[1], kFormats[4], kFormats[7]}) {
@@ -52,17 +54,19 @@ TEST_P(SpatialTest, TokensMatchDoublePrecision) {
                         kernels.push_back(weights.back().get());
                         const auto w = dequantized(kernels.back(), width, k);
                         for (int64_t tile = 0; tile < tiles; tile++) {
-                            auto x = window_of({features.begin() + tile * map, features.begin() + (tile + 1) * map}, grid, d, size, mode);
+                            auto x = window_of({features.begin() + tile * map, features.begin() + (tile + 1) * map},
+                                               grid, d, size, mode);
                             if (format.group != 0) x = quantized_rows(x, k, format.group);
                             const auto token = product(x, w, 1, width, k, {}, LSP_NONE, {});
                             std::copy(token.begin(), token.end(), expected.begin() + (tile * count + i) * width);
                         }
                     }
                     std::vector<float> y(expected.size());
-                    ASSERT_EQ(LSP_OK, lsp_spatial_tokens(engine.get(), y.data(), features.data(), tiles, grid, d, mode, static_cast<int32_t>(count),
-                                                         sizes.data(), kernels.data(), 1));
+                    ASSERT_EQ(LSP_OK, lsp_spatial_tokens(engine.get(), y.data(), features.data(), tiles, grid, d, mode,
+                                                         static_cast<int32_t>(count), sizes.data(), kernels.data(), 1));
                     // A pooled mean that rounds the other way moves one int8 activation by a step.
-                    expect_near(expected, y, format.group != 0 && mode == LSP_POOLING ? 0.05 : 3e-3, std::string(format.name) + " d " + std::to_string(d));
+                    expect_near(expected, y, format.group != 0 && mode == LSP_POOLING ? 0.05 : 3e-3,
+                                std::string(format.name) + " d " + std::to_string(d));
                 }
             }
         }
@@ -87,7 +91,8 @@ TEST_P(SpatialTest, PatchEmbeddingMatchesDoublePrecision) {
     std::mt19937 generator(3);
     std::vector<uint8_t> pixels(static_cast<size_t>(tiles * 3 * size * size));
     for (uint8_t& pixel : pixels) pixel = static_cast<uint8_t>(generator());
-    const auto lookup = random_floats(768, 4), class_token = random_floats(d, 5), positions = random_floats((n + 1) * d, 6);
+    const auto lookup = random_floats(768, 4), class_token = random_floats(d, 5),
+               positions = random_floats((n + 1) * d, 6);
     const auto norm_weight = random_floats(d, 7), norm_bias = random_floats(d, 8);
     for (const Format& format : {kFormats[0], kFormats[2], kFormats[6]}) {
         const Weight weight = random_weight(d, k, format, 9);
@@ -114,13 +119,15 @@ TEST_P(SpatialTest, PatchEmbeddingMatchesDoublePrecision) {
                 mean /= d;
                 for (int64_t c = 0; c < d; c++) variance += (rows[i * d + c] - mean) * (rows[i * d + c] - mean);
                 for (int64_t c = 0; c < d; c++) {
-                    expected.push_back((rows[i * d + c] - mean) / std::sqrt(variance / d + 1e-5) * norm_weight[c] + norm_bias[c]);
+                    expected.push_back((rows[i * d + c] - mean) / std::sqrt(variance / d + 1e-5) * norm_weight[c] +
+                                       norm_bias[c]);
                 }
             }
         }
         std::vector<float> y(expected.size());
-        ASSERT_EQ(LSP_OK, lsp_patch_embedding(engine.get(), y.data(), pixels.data(), lookup.data(), tiles, size, patch, weight.get(),
-                                              class_token.data(), positions.data(), norm_weight.data(), norm_bias.data(), 1e-5f, 1));
+        ASSERT_EQ(LSP_OK, lsp_patch_embedding(engine.get(), y.data(), pixels.data(), lookup.data(), tiles, size, patch,
+                                              weight.get(), class_token.data(), positions.data(), norm_weight.data(),
+                                              norm_bias.data(), 1e-5f, 1));
         expect_near(expected, y, 3e-5, format.name);
     }
 }
@@ -131,11 +138,16 @@ TEST_P(SpatialTest, RefusesWhatDoesNotFit) {
     const lsp_weight* kernels[] = {weight.get()};
     std::vector<float> features(6 * 6 * 3), y(8);
     const int32_t four = 4, two = 2, eight = 8;
-    EXPECT_EQ(LSP_OK, lsp_spatial_tokens(engine.get(), y.data(), features.data(), 1, 6, 3, LSP_CROPPING, 1, &four, kernels, 0));
-    EXPECT_EQ(LSP_INVALID_ARGUMENT, lsp_spatial_tokens(engine.get(), y.data(), features.data(), 1, 6, 3, LSP_CROPPING, 1, &two, kernels, 0));
-    EXPECT_EQ(LSP_INVALID_ARGUMENT, lsp_spatial_tokens(engine.get(), y.data(), features.data(), 1, 6, 3, LSP_CROPPING, 1, &eight, kernels, 0));
-    EXPECT_EQ(LSP_INVALID_ARGUMENT, lsp_spatial_tokens(engine.get(), y.data(), features.data(), 1, 6, 3, 5, 1, &four, kernels, 0));
-    EXPECT_EQ(LSP_INVALID_ARGUMENT, lsp_spatial_tokens(engine.get(), y.data(), features.data(), 1, 6, 4, LSP_CROPPING, 1, &four, kernels, 0));
+    EXPECT_EQ(LSP_OK,
+              lsp_spatial_tokens(engine.get(), y.data(), features.data(), 1, 6, 3, LSP_CROPPING, 1, &four, kernels, 0));
+    EXPECT_EQ(LSP_INVALID_ARGUMENT,
+              lsp_spatial_tokens(engine.get(), y.data(), features.data(), 1, 6, 3, LSP_CROPPING, 1, &two, kernels, 0));
+    EXPECT_EQ(LSP_INVALID_ARGUMENT, lsp_spatial_tokens(engine.get(), y.data(), features.data(), 1, 6, 3, LSP_CROPPING,
+                                                       1, &eight, kernels, 0));
+    EXPECT_EQ(LSP_INVALID_ARGUMENT,
+              lsp_spatial_tokens(engine.get(), y.data(), features.data(), 1, 6, 3, 5, 1, &four, kernels, 0));
+    EXPECT_EQ(LSP_INVALID_ARGUMENT,
+              lsp_spatial_tokens(engine.get(), y.data(), features.data(), 1, 6, 4, LSP_CROPPING, 1, &four, kernels, 0));
 }
 
 TEST_P(SpatialTest, GatherCopiesRows) {

@@ -34,15 +34,18 @@ inline std::vector<float> random_floats(size_t count, unsigned seed, float scale
 }
 
 // Fails on NaN too.
-inline void expect_near(const std::vector<double>& expected, const std::vector<float>& actual, double tolerance, const std::string& what) {
+inline void expect_near(const std::vector<double>& expected, const std::vector<float>& actual, double tolerance,
+                        const std::string& what) {
     ASSERT_EQ(expected.size(), actual.size()) << what;
     for (size_t i = 0; i < expected.size(); i++) {
-        ASSERT_TRUE(std::abs(expected[i] - actual[i]) <= tolerance) << what << " at " << i << ": expected " << expected[i] << ", got " << actual[i];
+        ASSERT_TRUE(std::abs(expected[i] - actual[i]) <= tolerance)
+            << what << " at " << i << ": expected " << expected[i] << ", got " << actual[i];
     }
 }
 
 // Tests that run once for every instruction set of this machine.
 class EveryIsa : public testing::TestWithParam<std::string> {};
 
-#define FOR_EVERY_ISA(Suite) \
-    INSTANTIATE_TEST_SUITE_P(Isa, Suite, testing::ValuesIn(available_isas()), [](const auto& info) { return info.param; })
+#define FOR_EVERY_ISA(Suite)                                                  \
+    INSTANTIATE_TEST_SUITE_P(Isa, Suite, testing::ValuesIn(available_isas()), \
+                             [](const auto& info) { return info.param; })

@@ -18,12 +18,14 @@ TEST(WeightsTest, IntegersComeBackExactly) {
             ASSERT_EQ(LSP_OK, lsp_weight_create(rows, columns, format.format, format.group, &made));
             const Weight weight(made, lsp_weight_destroy);
             // In two blocks, the second one first.
-            ASSERT_EQ(LSP_OK, lsp_weight_write_integers(made, 32, rows - 32, values.data() + 32 * columns, scales.data() + 32 * groups));
+            ASSERT_EQ(LSP_OK, lsp_weight_write_integers(made, 32, rows - 32, values.data() + 32 * columns,
+                                                        scales.data() + 32 * groups));
             ASSERT_EQ(LSP_OK, lsp_weight_write_integers(made, 0, 32, values.data(), scales.data()));
             const auto read = dequantized(made, rows, columns);
             for (int64_t i = 0; i < rows; i++) {
                 for (int64_t c = 0; c < columns; c++) {
-                    ASSERT_EQ(static_cast<float>(values[i * columns + c]) * scales[i * groups + c / format.group], read[i * columns + c]);
+                    ASSERT_EQ(static_cast<float>(values[i * columns + c]) * scales[i * groups + c / format.group],
+                              read[i * columns + c]);
                 }
             }
         }
@@ -40,7 +42,8 @@ TEST(WeightsTest, FloatsComeBackRounded) {
         ASSERT_EQ(LSP_OK, lsp_weight_write_f32(made, 0, rows, values.data()));
         const auto read = dequantized(made, rows, columns);
         const float error = format.format == LSP_F32 ? 0 : format.format == LSP_F16 ? 1.0f / 2048 : 1.0f / 256;
-        for (size_t i = 0; i < values.size(); i++) ASSERT_LE(std::abs(values[i] - read[i]), std::abs(values[i]) * error);
+        for (size_t i = 0; i < values.size(); i++)
+            ASSERT_LE(std::abs(values[i] - read[i]), std::abs(values[i]) * error);
     }
 }
 

@@ -1,3 +1,7 @@
+#pragma once
+
+#include "parallel.inl"
+
 namespace lsp {
 namespace {
 
@@ -7,8 +11,9 @@ inline F32 quick_gelu(F32 x) { return x / (set1(1.0f) + exp(x * set1(-1.702f)));
 // x * sigmoid(x)
 inline F32 silu(F32 x) { return x / (set1(1.0f) + exp(zero() - x)); }
 
-// x * Phi(x), Phi(x) = erfc(-x / sqrt 2) / 2. With t = 1 / (1 + z / 2), erfc(z) / 2 = t * polynomial(t) * e^-z^2: minimax on [0, 10.3], 4.3e-8
-// relative. e^(-x^2 / 2) is taken of the rounded square and corrected for what the rounding took away, so that the left tail is right too.
+// x * Phi(x), Phi(x) = erfc(-x / sqrt 2) / 2. With t = 1 / (1 + z / 2), erfc(z) / 2 = t * polynomial(t) * e^-z^2:
+// minimax on [0, 10.3], 4.3e-8 relative. e^(-x^2 / 2) is taken of the rounded square and corrected for what the
+// rounding took away, so that the left tail is right too.
 inline F32 gelu(F32 x) {
     const F32 a = min(set1(14.6f), abs(x));
     const F32 half = a * set1(0.5f);
@@ -31,9 +36,12 @@ inline F32 gelu(F32 x) {
 
 inline F32 apply_activation(F32 x, int activation) {
     switch (activation) {
-        case LSP_GELU: return gelu(x);
-        case LSP_QUICK_GELU: return quick_gelu(x);
-        default: return x;
+        case LSP_GELU:
+            return gelu(x);
+        case LSP_QUICK_GELU:
+            return quick_gelu(x);
+        default:
+            return x;
     }
 }
 
@@ -41,7 +49,8 @@ void activate(lsp_engine& engine, float* destination, const float* source, int64
     parallel_for(engine, count, grain_for(engine, count, 4096), [=](int64_t begin, int64_t end, int) {
         int64_t i = begin;
         for (; i + kWidth <= end; i += kWidth) store(destination + i, apply_activation(load(source + i), activation));
-        if (i < end) store_partial(destination + i, apply_activation(load_partial(source + i, end - i), activation), end - i);
+        if (i < end)
+            store_partial(destination + i, apply_activation(load_partial(source + i, end - i), activation), end - i);
     });
 }
 
@@ -56,7 +65,9 @@ void gated_activation(lsp_engine& engine, float* destination, const float* gate_
             float* out = destination + at;
             int64_t i = 0;
             for (; i + kWidth <= count; i += kWidth) store(out + i, silu(load(gate + i)) * load(up + i));
-            if (i < count) store_partial(out + i, silu(load_partial(gate + i, count - i)) * load_partial(up + i, count - i), count - i);
+            if (i < count)
+                store_partial(out + i, silu(load_partial(gate + i, count - i)) * load_partial(up + i, count - i),
+                              count - i);
             at += count;
         }
     });

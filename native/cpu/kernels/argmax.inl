@@ -1,3 +1,7 @@
+#pragma once
+
+#include "parallel.inl"
+
 namespace lsp {
 namespace {
 

@@ -1,15 +1,23 @@
-// Attention of few query rows over a long cache (decoding): bound by the reading of keys and values, so every row of a key-value head is served
-// by one pass over them, and the positions are cut into pieces that threads can share. The cuts depend on positions only, never on the number of
-// threads, and the pieces are put together in order.
+// Attention of few query rows over a long cache (decoding): bound by the reading of keys and values, so every row of a
+// key-value head is served by one pass over them, and the positions are cut into pieces that threads can share. The
+// cuts depend on positions only, never on the number of threads, and the pieces are put together in order.
+#pragma once
+
+#include "attention_tiles.inl"
+#include "exp2.inl"
+#include "norms.inl"
+
 namespace lsp {
 namespace {
 
 constexpr int64_t kPiece = 256;  // positions of a piece
 
-// Weighted sum of the values of a piece for one row, before division by the sum of weights: output [columns], maximum, sum.
+// Weighted sum of the values of a piece for one row, before division by the sum of weights: output [columns], maximum,
+// sum.
 inline int64_t piece_floats(int64_t columns) { return columns + kRowUnit; }
 
-// scores[r * (kPiece + kRowUnit) + j] = query row r . key j, for R rows; writes up to kRowUnit - 1 scores behind `count`.
+// scores[r * (kPiece + kRowUnit) + j] = query row r . key j, for R rows; writes up to kRowUnit - 1 scores behind
+// `count`.
 template <int R, typename Element>
 void score_rows(const float* query, const Element* keys, int64_t columns, int64_t count, float* scores) {
     constexpr int kEach = kWidth / R;
@@ -33,7 +41,8 @@ void score_rows(const float* query, const Element* keys, int64_t columns, int64_
         }
         float each[kWidth];
         store(each, sum_each(sum));
-        for (int r = 0; r < R; r++) memcpy(scores + r * (kPiece + kRowUnit) + j, each + r * kEach, kEach * sizeof(float));
+        for (int r = 0; r < R; r++)
+            memcpy(scores + r * (kPiece + kRowUnit) + j, each + r * kEach, kEach * sizeof(float));
     }
 }
 
@@ -55,8 +64,8 @@ inline void weigh_row(float* scores, int64_t count, float* maximum, float* sum) 
 
 // Adds weights times V vectors of the values of positions begin … end - 1 to R rows of output, output_stride apart.
 template <int R, int V, typename Element>
-inline void add_values(const float* weights, const Element* values, int64_t columns, int64_t begin, int64_t end, float* output,
-                       int64_t output_stride) {
+inline void add_values(const float* weights, const Element* values, int64_t columns, int64_t begin, int64_t end,
+                       float* output, int64_t output_stride) {
     F32 sum[R][V];
 #pragma GCC unroll 4
     for (int r = 0; r < R; r++) {
@@ -82,20 +91,22 @@ inline void add_values(const float* weights, const Element* values, int64_t colu
 }
 
 template <int R, typename Element>
-void output_rows(const float* weights, const Element* values, int64_t columns, int64_t begin, int64_t end, float* output,
-                 int64_t output_stride) {
+void output_rows(const float* weights, const Element* values, int64_t columns, int64_t begin, int64_t end,
+                 float* output, int64_t output_stride) {
     // As many sums as the registers hold.
     constexpr int kMost = (LSP_ISA_LEVEL >= 2 ? 16 : 8) / R > 8 ? 8 : (LSP_ISA_LEVEL >= 2 ? 16 : 8) / R;
     int64_t c = 0;
     for (; c + kMost * kWidth <= columns; c += kMost * kWidth) {
         add_values<R, kMost>(weights, values + c, columns, begin, end, output + c, output_stride);
     }
-    for (; c < columns; c += kWidth) add_values<R, 1>(weights, values + c, columns, begin, end, output + c, output_stride);
+    for (; c < columns; c += kWidth)
+        add_values<R, 1>(weights, values + c, columns, begin, end, output + c, output_stride);
 }
 
 // Rows first … first + R - 1 of the head over positions from … to - 1. query [R][columns], results piece_floats apart.
 template <int R, typename Element>
-void attend_piece(const Head<Element>& head, const float* query, int64_t first, int64_t from, int64_t to, float* scores, float* results) {
+void attend_piece(const Head<Element>& head, const float* query, int64_t first, int64_t from, int64_t to, float* scores,
+                  float* results) {
     const int64_t columns = head.stride, stride = piece_floats(columns);
     const Element* keys = head.keys + from * columns;
     const Element* values = head.values + from * columns;
@@ -113,7 +124,8 @@ void attend_piece(const Head<Element>& head, const float* query, int64_t first, 
     // Together as far as the first row sees, which is all when there is one position; the others go on alone.
     output_rows<R>(scores, values, columns, 0, counts[0], results, stride);
     for (int r = 1; r < R; r++) {
-        output_rows<1>(scores + r * (kPiece + kRowUnit), values, columns, counts[0], counts[r], results + r * stride, stride);
+        output_rows<1>(scores + r * (kPiece + kRowUnit), values, columns, counts[0], counts[r], results + r * stride,
+                       stride);
     }
 }
 
@@ -124,7 +136,8 @@ inline float exp2_negative_one(float x) {
 }
 
 // Puts the pieces of one row together; they lie `step` apart.
-inline void join_pieces(const float* results, int64_t pieces, int64_t step, int64_t columns, int64_t head_dim, float* weights, float* output) {
+inline void join_pieces(const float* results, int64_t pieces, int64_t step, int64_t columns, int64_t head_dim,
+                        float* weights, float* output) {
     float most = -kLargestFloat;
     for (int64_t p = 0; p < pieces; p++) most = results[p * step + columns] > most ? results[p * step + columns] : most;
     float sum = 0;

@@ -1,5 +1,13 @@
-// Attention of many query rows: lanes are rows. Queries are transposed once, keys and values are broadcast element by element, so that scores,
-// maxima and sums never need a reduction across lanes; the scores of a block of positions are all that is ever kept (online softmax).
+// Attention of many query rows: lanes are rows. Queries are transposed once, keys and values are broadcast element by
+// element, so that scores, maxima and sums never need a reduction across lanes; the scores of a block of positions are
+// all that is ever kept (online softmax).
+#pragma once
+
+#include "exp2.inl"
+#include "norms.inl"
+#include "parallel.inl"
+#include "transpose.inl"
+
 namespace lsp {
 namespace {
 
@@ -58,7 +66,8 @@ struct Tile {
 
 // scores [count][kTileRows] of N vectors of rows; count rounded up to kTileStep is read from keys and written.
 template <int N>
-void score_block(const float* query, const float* keys, int64_t columns, int64_t head_dim, int64_t count, float* scores) {
+void score_block(const float* query, const float* keys, int64_t columns, int64_t head_dim, int64_t count,
+                 float* scores) {
     for (int64_t j = 0; j < count; j += kTileStep) {
         F32 sum[kTileStep][N];
         const float* key[kTileStep];
@@ -87,7 +96,8 @@ void score_block(const float* query, const float* keys, int64_t columns, int64_t
     }
 }
 
-// Turns scores into weights, updates maxima and sums; correction: what to multiply earlier sums by. position: of the first score.
+// Turns scores into weights, updates maxima and sums; correction: what to multiply earlier sums by. position: of the
+// first score.
 template <int N, bool kMasked>
 void weigh_block(const Tile& tile, float* scores, int64_t count, int64_t position, F32 (&correction)[N]) {
 #pragma GCC unroll 3
@@ -98,7 +108,8 @@ void weigh_block(const Tile& tile, float* scores, int64_t count, int64_t positio
         for (int64_t j = 0; j < count; j++) {
             F32 score = load(column + j * kTileRows);
             if (kMasked) {
-                score = select_negative(set1(static_cast<float>(position + j)) - visible, score, set1(-__builtin_inff()));
+                score =
+                    select_negative(set1(static_cast<float>(position + j)) - visible, score, set1(-__builtin_inff()));
                 store(column + j * kTileRows, score);
             }
             most = max(most, score);
@@ -115,16 +126,18 @@ void weigh_block(const Tile& tile, float* scores, int64_t count, int64_t positio
     }
 }
 
-// output = output * correction + weights^T values. Masked: a value that a row does not see must not reach it even as 0 * NaN.
+// output = output * correction + weights^T values. Masked: a value that a row does not see must not reach it even as 0
+// * NaN.
 template <int N, bool kMasked>
-void output_block(const Tile& tile, const float* weights, const float* values, int64_t columns, int64_t head_dim, int64_t count,
-                  int64_t position, const F32 (&correction)[N]) {
+void output_block(const Tile& tile, const float* weights, const float* values, int64_t columns, int64_t head_dim,
+                  int64_t count, int64_t position, const F32 (&correction)[N]) {
     for (int64_t c = 0; c < head_dim; c += kTileStep) {
         F32 sum[kTileStep][N];
 #pragma GCC unroll 8
         for (int i = 0; i < kTileStep; i++) {
 #pragma GCC unroll 3
-            for (int v = 0; v < N; v++) sum[i][v] = load(tile.output + (c + i) * kTileRows + v * kWidth) * correction[v];
+            for (int v = 0; v < N; v++)
+                sum[i][v] = load(tile.output + (c + i) * kTileRows + v * kWidth) * correction[v];
         }
         for (int64_t j = 0; j < count; j++) {
             F32 weight[N], hidden[N];
@@ -153,8 +166,8 @@ void output_block(const Tile& tile, const float* weights, const float* values, i
 }
 
 template <int N>
-void tile_block(const Tile& tile, const float* keys, const float* values, int64_t columns, int64_t head_dim, int64_t count,
-                int64_t position, bool masked, float* scores) {
+void tile_block(const Tile& tile, const float* keys, const float* values, int64_t columns, int64_t head_dim,
+                int64_t count, int64_t position, bool masked, float* scores) {
     F32 correction[N];
     score_block<N>(tile.query, keys, columns, head_dim, count, scores);
     if (masked) {
@@ -184,8 +197,11 @@ void open_tile(const Head<Element>& head, int64_t first, int64_t rows, int64_t c
             F32 block[kWidth];
             for (int r = 0; r < kWidth; r++) {
                 const int64_t row = first + i + r;
-                const float* x = head.query + row / head.group * head.query_stride + row % head.group * head.head_dim + c;
-                block[r] = i + r >= rows || left <= 0 ? zero() : (left >= kWidth ? load(x) : load_partial(x, left)) * set1(scale);
+                const float* x =
+                    head.query + row / head.group * head.query_stride + row % head.group * head.head_dim + c;
+                block[r] = i + r >= rows || left <= 0
+                               ? zero()
+                               : (left >= kWidth ? load(x) : load_partial(x, left)) * set1(scale);
             }
             transpose(block);
             for (int k = 0; k < kWidth; k++) {
@@ -196,7 +212,8 @@ void open_tile(const Head<Element>& head, int64_t first, int64_t rows, int64_t c
         store(tile.sums + i, zero());
         store(tile.maxima + i, set1(-kLargestFloat));
     }
-    for (int i = 0; i < kTileRows; i++) tile.visible[i] = static_cast<float>(head.visible(first + (i < rows ? i : rows - 1)));
+    for (int i = 0; i < kTileRows; i++)
+        tile.visible[i] = static_cast<float>(head.visible(first + (i < rows ? i : rows - 1)));
 }
 
 template <typename Element>
@@ -210,7 +227,8 @@ void close_tile(const Head<Element>& head, int64_t first, int64_t rows, const Ti
             const int64_t left = head.head_dim - c;
             for (int r = 0; r < kWidth && i + r < rows; r++) {
                 const int64_t row = first + i + r;
-                float* y = head.destination + row / head.group * head.destination_stride + row % head.group * head.head_dim + c;
+                float* y = head.destination + row / head.group * head.destination_stride +
+                           row % head.group * head.head_dim + c;
                 if (left >= kWidth) {
                     store(y, block[r]);
                 } else {
@@ -228,7 +246,9 @@ void unpack_rows(const Element* source, int64_t stride, int64_t head_dim, int64_
         const Element* row = source + j * stride;
         for (int64_t c = 0; c < columns; c += kWidth) {
             const int64_t left = head_dim - c;
-            store(out + j * columns + c, left >= kWidth ? load_element(row + c) : left > 0 ? load_element_partial(row + c, left) : zero());
+            store(out + j * columns + c, left >= kWidth ? load_element(row + c)
+                                         : left > 0     ? load_element_partial(row + c, left)
+                                                        : zero());
         }
     }
 }

@@ -1,4 +1,8 @@
 // Loops that reach what one thread of this machine can do: see bench.cpp.
+#pragma once
+
+#include "tile_int8.inl"
+
 namespace lsp {
 namespace {
 
@@ -57,7 +61,8 @@ int32_t bench_int8_dot(int64_t rounds) {
     int32_t sum = 0;
     for (int64_t r = 0; r < rounds; r++) {
         asm volatile("" : : "r"(w), "r"(x) : "memory");
-        for (int i = 0; i < 64; i++) sum = static_cast<int32_t>(static_cast<uint32_t>(sum) + static_cast<uint32_t>(w[i] * x[i]));
+        for (int i = 0; i < 64; i++)
+            sum = static_cast<int32_t>(static_cast<uint32_t>(sum) + static_cast<uint32_t>(w[i] * x[i]));
     }
     return sum;
 }

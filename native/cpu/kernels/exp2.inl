@@ -1,3 +1,7 @@
+#pragma once
+
+#include "../simd.h"
+
 namespace lsp {
 namespace {
 

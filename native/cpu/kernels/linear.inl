@@ -1,13 +1,22 @@
-// Matrix products. One form for one row (bound by the bandwidth of the weights) and for thousands (bound by multiply-adds): the left operand is
-// packed or quantised once; tasks are panels of 32 weight rows times slices of k; a task walks its weights once per block of k that fits the
-// first-level cache, and goes over all rows of x with each. What a task computes depends on the shape alone, not on the number of threads.
+// Matrix products. One form for one row (bound by the bandwidth of the weights) and for thousands (bound by
+// multiply-adds): the left operand is packed or quantised once; tasks are panels of 32 weight rows times slices of k; a
+// task walks its weights once per block of k that fits the first-level cache, and goes over all rows of x with each.
+// What a task computes depends on the shape alone, not on the number of threads.
+#pragma once
+
+#include "activation.inl"
+#include "pack.inl"
+#include "parallel.inl"
+#include "tile_float.inl"
+#include "tile_int8.inl"
+
 namespace lsp {
 namespace {
 
-constexpr int64_t kRowBlock = 1024;        // rows of x whose sums a task holds in the second-level cache
-constexpr int64_t kFloatColumns = 256;     // k of a block: 32 KiB of float32 weights
-constexpr int64_t kInt8Columns = 1024;     // k of a block: 16 KiB of int4 weights
-constexpr int64_t kSliceColumns = 16384;   // k of a slice when k is longer than two of them
+constexpr int64_t kRowBlock = 1024;       // rows of x whose sums a task holds in the second-level cache
+constexpr int64_t kFloatColumns = 256;    // k of a block: 32 KiB of float32 weights
+constexpr int64_t kInt8Columns = 1024;    // k of a block: 16 KiB of int4 weights
+constexpr int64_t kSliceColumns = 16384;  // k of a slice when k is longer than two of them
 
 // A product and where its packed input and its partial sums lie.
 struct Job {
@@ -21,12 +30,20 @@ struct Job {
     const float* direct;  // x as it is, when one row needs no packing; else null
     float* packed;
     QuantizedInput input;
-    float* partial;       // [slices][panels][m][32], or null when there is one slice
+    float* partial;  // [slices][panels][m][32], or null when there is one slice
 
     Job(const Product& product, bool int8_activations)
-        : product(product), n(product.weight->rows), k(product.weight->columns), rows(product.m),
-          slices(k > 2 * kSliceColumns ? ceil_div(k, kSliceColumns) : 1), panels(product.weight->panels),
-          quantized(int8_activations && product.weight->group != 0), direct(nullptr), packed(nullptr), input(), partial(nullptr) {
+        : product(product),
+          n(product.weight->rows),
+          k(product.weight->columns),
+          rows(product.m),
+          slices(k > 2 * kSliceColumns ? ceil_div(k, kSliceColumns) : 1),
+          panels(product.weight->panels),
+          quantized(int8_activations && product.weight->group != 0),
+          direct(nullptr),
+          packed(nullptr),
+          input(),
+          partial(nullptr) {
         if (!quantized && product.m == 1 && product.x.segment >= k) direct = row_start(product.x, 0);
         input.groups = product.weight->groups;
         input.padded = QuantizedInput::padded_columns(k);
@@ -74,7 +91,8 @@ inline void pack_task(const Job& job, int64_t task) {
     const int64_t count = least(kPackColumns, job.k - first);
     const lsp_weight& w = *job.product.weight;
     if (job.quantized) {
-        pack_int8(job.product.x, job.rows, panel, job.k, first, count, w.group, weight_offset(w.format == LSP_INT8), job.input);
+        pack_int8(job.product.x, job.rows, panel, job.k, first, count, w.group, weight_offset(w.format == LSP_INT8),
+                  job.input);
     } else {
         pack_float(job.product.x, job.rows, panel, job.k, first, count, job.packed);
     }
@@ -99,7 +117,8 @@ void multiply_float(const Job& job, const uint8_t* panel, int64_t first, int64_t
                 kFloatTiles<FromF32>[size - 1](reinterpret_cast<const float*>(panel) + at * kPanel, columns, rows, out);
             } else {
                 const uint16_t* halves = reinterpret_cast<const uint16_t*>(panel) + at * kPanel;
-                (w.format == LSP_F16 ? kFloatTiles<FromF16> : kFloatTiles<FromBF16>)[size - 1](halves, columns, rows, out);
+                (w.format == LSP_F16 ? kFloatTiles<FromF16> : kFloatTiles<FromBF16>)[size - 1](halves, columns, rows,
+                                                                                               out);
             }
         }
     }
@@ -115,7 +134,8 @@ void multiply_int8(const Job& job, const uint8_t* panel, int64_t first, int64_t 
         for (int64_t p = 0; p < job.rows.count; p++) {
             const int64_t size = job.rows.size(p), row = job.rows.first(p);
             const int64_t group = row * job.input.groups + at / w.group * size;
-            const QuantizedRows rows = {job.input.values + row * job.input.padded + at * size, job.input.scales + group, job.input.start + group};
+            const QuantizedRows rows = {job.input.values + row * job.input.padded + at * size, job.input.scales + group,
+                                        job.input.start + group};
             tiles[size - 1](block, columns, w.group, rows, acc + row * kPanel);
         }
     }
@@ -182,7 +202,8 @@ inline int find_job(const Job* jobs, const Count& count, int64_t& task) {
 }
 
 template <typename Count, typename Body>
-inline void for_all_tasks(lsp_engine& engine, const Job* jobs, int job_count, int64_t grain, const Count& count, const Body& body) {
+inline void for_all_tasks(lsp_engine& engine, const Job* jobs, int job_count, int64_t grain, const Count& count,
+                          const Body& body) {
     int64_t total = 0;
     for (int j = 0; j < job_count; j++) total += count(jobs[j]);
     parallel_for(engine, total, grain_for(engine, total, grain), [&](int64_t begin, int64_t end, int thread) {

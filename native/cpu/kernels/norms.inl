@@ -1,5 +1,9 @@
-// LayerNorm and RMSNorm. Sums run in float32 in 4 * kWidth accumulators; where that would cost digits (a mean far from zero) or overflow, the
-// formula makes up for it.
+// LayerNorm and RMSNorm. Sums run in float32 in 4 * kWidth accumulators; where that would cost digits (a mean far from
+// zero) or overflow, the formula makes up for it.
+#pragma once
+
+#include "parallel.inl"
+
 namespace lsp {
 namespace {
 
@@ -29,7 +33,8 @@ inline Sums sum_row(const float* x, int64_t n, float shift) {
         first[0] = first[0] + d;
         second[0] = fma(d, d, second[0]);
     }
-    Sums sums = {reduce_add((first[0] + first[1]) + (first[2] + first[3])), reduce_add((second[0] + second[1]) + (second[2] + second[3]))};
+    Sums sums = {reduce_add((first[0] + first[1]) + (first[2] + first[3])),
+                 reduce_add((second[0] + second[1]) + (second[2] + second[3]))};
     for (; c < n; c++) {
         const float d = x[c] - shift;
         sums.first += d;
@@ -46,14 +51,17 @@ inline double sum_of_squares(const float* x, int64_t n, double shift) {
 }
 
 // y = (x - mean - rest) * inverse * weight + bias; bias may be null.
-inline void scale_row(float* y, const float* x, int64_t n, float mean, float rest, float inverse, const float* weight, const float* bias) {
+inline void scale_row(float* y, const float* x, int64_t n, float mean, float rest, float inverse, const float* weight,
+                      const float* bias) {
     const F32 m = set1(mean), r = set1(rest), s = set1(inverse);
     int64_t c = 0;
-    for (; c + kWidth <= n; c += kWidth) store(y + c, fma((load(x + c) - m - r) * s, load(weight + c), bias ? load(bias + c) : zero()));
+    for (; c + kWidth <= n; c += kWidth)
+        store(y + c, fma((load(x + c) - m - r) * s, load(weight + c), bias ? load(bias + c) : zero()));
     if (c < n) {
         const int64_t left = n - c;
         const F32 offset = bias ? load_partial(bias + c, left) : zero();
-        store_partial(y + c, fma((load_partial(x + c, left) - m - r) * s, load_partial(weight + c, left), offset), left);
+        store_partial(y + c, fma((load_partial(x + c, left) - m - r) * s, load_partial(weight + c, left), offset),
+                      left);
     }
 }
 
@@ -73,7 +81,8 @@ inline void layer_norm_row(float* y, const float* x, const float* weight, const 
         rest = exact - mean;
         variance = sum_of_squares(x, n, exact) / count;
     }
-    scale_row(y, x, n, mean, static_cast<float>(rest), static_cast<float>(1 / __builtin_sqrt(variance + epsilon)), weight, bias);
+    scale_row(y, x, n, mean, static_cast<float>(rest), static_cast<float>(1 / __builtin_sqrt(variance + epsilon)),
+              weight, bias);
 }
 
 inline void rms_norm_row(float* y, const float* x, const float* weight, int64_t n, float epsilon) {
@@ -84,17 +93,20 @@ inline void rms_norm_row(float* y, const float* x, const float* weight, int64_t 
 }
 
 // destination may be source.
-void layer_norm(lsp_engine& engine, float* destination, const float* source, const float* weight, const float* bias, int64_t rows,
-                int64_t columns, float epsilon) {
+void layer_norm(lsp_engine& engine, float* destination, const float* source, const float* weight, const float* bias,
+                int64_t rows, int64_t columns, float epsilon) {
     parallel_for(engine, rows, grain_for(engine, rows, 4096 / columns + 1), [=](int64_t begin, int64_t end, int) {
-        for (int64_t r = begin; r < end; r++) layer_norm_row(destination + r * columns, source + r * columns, weight, bias, columns, epsilon);
+        for (int64_t r = begin; r < end; r++)
+            layer_norm_row(destination + r * columns, source + r * columns, weight, bias, columns, epsilon);
     });
 }
 
 // destination may be source.
-void rms_norm(lsp_engine& engine, float* destination, const float* source, const float* weight, int64_t rows, int64_t columns, float epsilon) {
+void rms_norm(lsp_engine& engine, float* destination, const float* source, const float* weight, int64_t rows,
+              int64_t columns, float epsilon) {
     parallel_for(engine, rows, grain_for(engine, rows, 4096 / columns + 1), [=](int64_t begin, int64_t end, int) {
-        for (int64_t r = begin; r < end; r++) rms_norm_row(destination + r * columns, source + r * columns, weight, columns, epsilon);
+        for (int64_t r = begin; r < end; r++)
+            rms_norm_row(destination + r * columns, source + r * columns, weight, columns, epsilon);
     });
 }
 

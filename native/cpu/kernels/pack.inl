@@ -1,4 +1,10 @@
 // The left operand of a product in the order in which the register tiles read it: panels of up to kRows rows.
+#pragma once
+
+#include "../kernels.h"
+#include "../simd.h"
+#include "tile_float.inl"
+
 namespace lsp {
 namespace {
 
@@ -6,7 +12,9 @@ inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // A row-major matrix [rows, columns].
-inline Rows matrix_rows(const float* data, int64_t rows, int64_t columns) { return {data, 0, rows, 0, rows, 0, columns, columns, 0}; }
+inline Rows matrix_rows(const float* data, int64_t rows, int64_t columns) {
+    return {data, 0, rows, 0, rows, 0, columns, columns, 0};
+}
 
 inline const float* row_start(const Rows& x, int64_t row) {
     const int64_t r = x.first + row, in_block = r % x.block;
@@ -26,10 +34,11 @@ inline const float* fetch(const Rows& x, int64_t row, int64_t first, int64_t cou
     return copy;
 }
 
-// How the rows of a product are cut. Depends on the shape alone, so that results do not depend on the number of threads.
+// How the rows of a product are cut. Depends on the shape alone, so that results do not depend on the number of
+// threads.
 struct RowPanels {
     int64_t m;
-    int64_t rows;   // of a panel, but perhaps the last
+    int64_t rows;  // of a panel, but perhaps the last
     int64_t count;
 
     explicit RowPanels(int64_t m) : m(m) {
@@ -43,7 +52,8 @@ struct RowPanels {
 constexpr int64_t kPackColumns = 512;  // columns that one task packs: a multiple of every group size
 
 // float32: [panel][k][rows of the panel].
-inline void pack_float(const Rows& x, const RowPanels& panels, int64_t panel, int64_t k, int64_t first, int64_t count, float* packed) {
+inline void pack_float(const Rows& x, const RowPanels& panels, int64_t panel, int64_t k, int64_t first, int64_t count,
+                       float* packed) {
     const int64_t rows = panels.size(panel);
     float* out = packed + panels.first(panel) * k + first * rows;
     for (int64_t i = 0; i < rows; i++) {
@@ -64,7 +74,8 @@ struct QuantizedInput {
     static int64_t padded_columns(int64_t k) { return (k + 3) / 4 * 4; }
 };
 
-// Symmetric: scale = largest magnitude / 127. A group with NaN or infinity gets the scale NaN, so that the product is NaN.
+// Symmetric: scale = largest magnitude / 127. A group with NaN or infinity gets the scale NaN, so that the product is
+// NaN.
 inline float quantize_group(const float* x, int64_t count, int8_t* out) {
     F32 most = zero(), check = zero();
     int64_t i = 0;
@@ -94,8 +105,8 @@ inline float quantize_group(const float* x, int64_t count, int8_t* out) {
     return largest / 127.0f;
 }
 
-inline void pack_int8(const Rows& x, const RowPanels& panels, int64_t panel, int64_t k, int64_t first, int64_t count, int group, int offset,
-                      const QuantizedInput& packed) {
+inline void pack_int8(const Rows& x, const RowPanels& panels, int64_t panel, int64_t k, int64_t first, int64_t count,
+                      int group, int offset, const QuantizedInput& packed) {
     const int64_t rows = panels.size(panel), row = panels.first(panel);
     int8_t* values = packed.values + row * packed.padded + first * rows;
     for (int64_t c = 0; c < count; c += group) {
@@ -111,7 +122,8 @@ inline void pack_int8(const Rows& x, const RowPanels& panels, int64_t panel, int
             int32_t sum = 0;
             for (int64_t j = 0; j < padded; j++) sum += q[j];
             packed.start[at + i] = -offset * sum;
-            for (int64_t step = 0; step < padded / 4; step++) memcpy(values + (c / 4 + step) * rows * 4 + i * 4, q + step * 4, 4);
+            for (int64_t step = 0; step < padded / 4; step++)
+                memcpy(values + (c / 4 + step) * rows * 4 + i * 4, q + step * 4, 4);
         }
     }
 }

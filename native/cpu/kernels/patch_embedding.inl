@@ -1,4 +1,10 @@
-// CLIP embedding: pixels to patches, patches to features, class token, positions, pre-LayerNorm. The published tower: 576 patches of 588 values, d = 1024.
+// CLIP embedding: pixels to patches, patches to features, class token, positions, pre-LayerNorm. The published tower:
+// 576 patches of 588 values, d = 1024.
+#pragma once
+
+#include "linear.inl"
+#include "norms.inl"
+
 namespace lsp {
 namespace {
 
@@ -22,7 +28,8 @@ void patch_embedding(lsp_engine& engine, float* destination, const PatchEmbeddin
             }
         });
         for (int64_t c = 0; c < d; c++) rows[c] = p.class_token[c] + p.positions[c];
-        linear(engine, {matrix_rows(columns, n, k), n, p.patches, rows + d, nullptr, LSP_NONE, p.positions + d, d}, int8_activations);
+        linear(engine, {matrix_rows(columns, n, k), n, p.patches, rows + d, nullptr, LSP_NONE, p.positions + d, d},
+               int8_activations);
     }
     layer_norm(engine, destination, destination, p.norm_weight, p.norm_bias, p.tiles * (n + 1), d, p.epsilon);
 }

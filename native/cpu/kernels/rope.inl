@@ -1,3 +1,8 @@
+#pragma once
+
+#include "../kv_cache.h"
+#include "parallel.inl"
+
 namespace lsp {
 namespace {
 
@@ -32,8 +37,8 @@ inline void write_row(Element* out, const float* x, int64_t n) {
 }
 
 template <typename Element>
-void rope_and_cache_as(lsp_engine& engine, float* query, const float* qkv, int64_t m, int heads, lsp_kv_cache& cache, int layer,
-                       int64_t first, const float* cosines, const float* sines) {
+void rope_and_cache_as(lsp_engine& engine, float* query, const float* qkv, int64_t m, int heads, lsp_kv_cache& cache,
+                       int layer, int64_t first, const float* cosines, const float* sines) {
     const int64_t head_dim = cache.head_dim, half = head_dim / 2, kv_heads = cache.kv_heads, all = heads + 2 * kv_heads;
     Element* keys = reinterpret_cast<Element*>(cache.keys);
     Element* values = reinterpret_cast<Element*>(cache.values);
@@ -57,8 +62,8 @@ void rope_and_cache_as(lsp_engine& engine, float* query, const float* qkv, int64
     });
 }
 
-void rope_and_cache(lsp_engine& engine, float* query, const float* qkv, int64_t m, int heads, lsp_kv_cache& cache, int layer, int64_t first,
-                    const float* cosines, const float* sines) {
+void rope_and_cache(lsp_engine& engine, float* query, const float* qkv, int64_t m, int heads, lsp_kv_cache& cache,
+                    int layer, int64_t first, const float* cosines, const float* sines) {
     if (cache.format == LSP_F16) {
         rope_and_cache_as<uint16_t>(engine, query, qkv, m, heads, cache, layer, first, cosines, sines);
     } else {

@@ -1,10 +1,18 @@
-// Spatial tokens (SFE) and detail fusion (DFI). The six kernels of the published models hold 763 M weights and conv_CM 134 M, each used once per
-// picture: a stream of weights, bound by memory bandwidth. All six products are one set of tasks.
+// Spatial tokens (SFE) and detail fusion (DFI). The six kernels of the published models hold 763 M weights and conv_CM
+// 134 M, each used once per picture: a stream of weights, bound by memory bandwidth. All six products are one set of
+// tasks.
+#pragma once
+
+#include "linear.inl"
+#include "norms.inl"
+
 namespace lsp {
 namespace {
 
-// Window i of an adaptive pool runs from floor(i * grid / size) to ceil((i + 1) * grid / size); windows overlap where size does not divide grid.
-void adaptive_pool(lsp_engine& engine, float* destination, const float* features, int64_t grid, int64_t d, int64_t size) {
+// Window i of an adaptive pool runs from floor(i * grid / size) to ceil((i + 1) * grid / size); windows overlap where
+// size does not divide grid.
+void adaptive_pool(lsp_engine& engine, float* destination, const float* features, int64_t grid, int64_t d,
+                   int64_t size) {
     parallel_for(engine, size * size, grain_for(engine, size * size, 1), [=](int64_t begin, int64_t end, int) {
         for (int64_t i = begin; i < end; i++) {
             const int64_t y = i / size, x = i % size;
@@ -36,7 +44,8 @@ void spatial_tokens(lsp_engine& engine, float* destination, const SpatialTokens&
     for (int i = 0; i < p.count; i++) pooled_cells += int64_t{p.sizes[i]} * p.sizes[i];
     float* pooled = nullptr;
     if (p.mode == LSP_POOLING) {
-        pooled = static_cast<float*>(scratch(engine, Scratch::kFirst, static_cast<size_t>(p.tiles * pooled_cells * p.d) * sizeof(float)));
+        pooled = static_cast<float*>(
+            scratch(engine, Scratch::kFirst, static_cast<size_t>(p.tiles * pooled_cells * p.d) * sizeof(float)));
     }
 
     Job* jobs = static_cast<Job*>(scratch(engine, Scratch::kSecond, static_cast<size_t>(p.count) * sizeof(Job)));
@@ -46,14 +55,25 @@ void spatial_tokens(lsp_engine& engine, float* destination, const SpatialTokens&
         if (size == p.grid) {
             x = matrix_rows(p.features, p.tiles, map);
         } else if (p.mode == LSP_POOLING) {
-            for (int64_t tile = 0; tile < p.tiles; tile++) adaptive_pool(engine, pooled + tile * k, p.features + tile * map, p.grid, p.d, size);
+            for (int64_t tile = 0; tile < p.tiles; tile++)
+                adaptive_pool(engine, pooled + tile * k, p.features + tile * map, p.grid, p.d, size);
             x = matrix_rows(pooled, p.tiles, k);
             pooled += p.tiles * k;
         } else {
             const int64_t corner = (p.grid - size) / 2;
-            x = {p.features + (corner * p.grid + corner) * p.d, 0, p.tiles, 0, p.tiles, 0, map, size * p.d, p.grid * p.d};
+            x = {p.features + (corner * p.grid + corner) * p.d,
+                 0,
+                 p.tiles,
+                 0,
+                 p.tiles,
+                 0,
+                 map,
+                 size * p.d,
+                 p.grid * p.d};
         }
-        jobs[i] = Job({x, p.tiles, p.kernels[i], destination + i * p.kernels[i]->rows, nullptr, LSP_NONE, nullptr, stride}, int8_activations);
+        jobs[i] =
+            Job({x, p.tiles, p.kernels[i], destination + i * p.kernels[i]->rows, nullptr, LSP_NONE, nullptr, stride},
+                int8_activations);
     }
     run_jobs(engine, jobs, p.count);
 }
@@ -66,11 +86,13 @@ inline float nan_to_num(float x) {
 }
 
 // LayerNorm to `normed`, then the linear layer with its bias.
-void norm_linear(lsp_engine& engine, float* destination, float* normed, const float* source, int64_t rows, const lsp_norm_linear& p, float epsilon,
-                 bool int8_activations) {
+void norm_linear(lsp_engine& engine, float* destination, float* normed, const float* source, int64_t rows,
+                 const lsp_norm_linear& p, float epsilon, bool int8_activations) {
     const int64_t width = p.linear->columns;
     layer_norm(engine, normed, source, p.norm_weight, p.norm_bias, rows, width, epsilon);
-    linear(engine, {matrix_rows(normed, rows, width), rows, p.linear, destination, p.bias, LSP_NONE, nullptr, p.linear->rows}, int8_activations);
+    linear(engine,
+           {matrix_rows(normed, rows, width), rows, p.linear, destination, p.bias, LSP_NONE, nullptr, p.linear->rows},
+           int8_activations);
 }
 
 inline void copy_trace(float* destination, const float* source, int64_t count) {
@@ -96,8 +118,9 @@ void detail_fusion(lsp_engine& engine, float* destination, const DetailFusion& p
     take(carver);
 
     // conv_CM: row i of the left operand is the window of position i, `kernel` pieces of kernel * d numbers each.
-    const Rows windows = {p.features,           0, positions, p.grid * p.grid * p.d, side, p.stride * p.grid * p.d, p.stride * p.d, p.kernel * p.d,
-                          p.grid * p.d};
+    const Rows windows = {
+        p.features,     0,           positions, p.grid * p.grid * p.d, side, p.stride * p.grid * p.d, p.stride * p.d,
+        p.kernel * p.d, p.grid * p.d};
     linear(engine, {windows, cells, p.conv, conv, nullptr, LSP_NONE, nullptr, width}, int8_activations);
     for (int64_t i = 0; i < cells * width; i++) conv[i] = nan_to_num(conv[i]);
     for (int64_t i = 0; i < count * width; i++) tokens[i] = nan_to_num(p.tokens[i]);
@@ -121,7 +144,8 @@ void detail_fusion(lsp_engine& engine, float* destination, const DetailFusion& p
                 for (int64_t c = 0; c < width; c += kWidth) {
                     const int64_t lanes = width - c;
                     const float *a = query + i * width + c, *b = key + (first + j) * width + c;
-                    sum = lanes >= kWidth ? fma(load(a), load(b), sum) : fma(load_partial(a, lanes), load_partial(b, lanes), sum);
+                    sum = lanes >= kWidth ? fma(load(a), load(b), sum)
+                                          : fma(load_partial(a, lanes), load_partial(b, lanes), sum);
                 }
                 row[j] = nan_to_num(reduce_add(sum) * scale);
                 most = row[j] > most ? row[j] : most;
@@ -143,7 +167,8 @@ void detail_fusion(lsp_engine& engine, float* destination, const DetailFusion& p
                 const int64_t lanes = least(kWidth, width - c);
                 F32 sum_of_values = zero();
                 for (int64_t j = 0; j < positions; j++) {
-                    sum_of_values = fma(set1(row[j]), load_partial(value + (first + j) * width + c, lanes), sum_of_values);
+                    sum_of_values =
+                        fma(set1(row[j]), load_partial(value + (first + j) * width + c, lanes), sum_of_values);
                 }
                 store_partial(out + width + c, sum_of_values, lanes);
             }

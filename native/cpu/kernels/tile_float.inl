@@ -1,4 +1,10 @@
 // Register tiles with float32 multiply-adds: acc [MR, 32] += x [MR, k] * w [k, 32].
+#pragma once
+
+#include "../kernels.h"
+#include "../simd.h"
+#include "../weights.h"
+
 namespace lsp {
 namespace {
 
@@ -74,19 +80,11 @@ using FloatTile = void (*)(const typename From::Element*, int64_t, const float*,
 
 template <typename From>
 constexpr FloatTile<From> kFloatTiles[] = {
-    float_tile<1, From>,
-    float_tile<2, From>,
-    float_tile<3, From>,
-    float_tile<4, From>,
-    float_tile<5, From>,
-    float_tile<6, From>,
+    float_tile<1, From>,  float_tile<2, From>,  float_tile<3, From>,
+    float_tile<4, From>,  float_tile<5, From>,  float_tile<6, From>,
 #if LSP_ISA_LEVEL >= 2
-    float_tile<7, From>,
-    float_tile<8, From>,
-    float_tile<9, From>,
-    float_tile<10, From>,
-    float_tile<11, From>,
-    float_tile<12, From>,
+    float_tile<7, From>,  float_tile<8, From>,  float_tile<9, From>,
+    float_tile<10, From>, float_tile<11, From>, float_tile<12, From>,
 #endif
 };
 
@@ -95,7 +93,8 @@ void unpack_tile(const lsp_weight& weight, const uint8_t* panel, int64_t first, 
     if (weight.group == 0) {
         const uint16_t* source = reinterpret_cast<const uint16_t*>(panel) + first * kPanel;
         const bool half = weight.format == LSP_F16;
-        for (int64_t i = 0; i < count * kPanel; i += kWidth) store(out + i, half ? load_f16(source + i) : load_bf16(source + i));
+        for (int64_t i = 0; i < count * kPanel; i += kWidth)
+            store(out + i, half ? load_f16(source + i) : load_bf16(source + i));
         return;
     }
     const bool wide = weight.format == LSP_INT8;

@@ -1,8 +1,15 @@
 // Register tiles with integer dot products: acc [MR, 32] += sum over groups of scale * (x_int8 . w_int8 or int4).
+#pragma once
+
+#include "../kernels.h"
+#include "../simd.h"
+#include "../weights.h"
+
 namespace lsp {
 namespace {
 
-// One group of MR rows of quantised x: values [columns / 4][MR][4], scales [MR], start [MR] = -offset * sum of the group.
+// One group of MR rows of quantised x: values [columns / 4][MR][4], scales [MR], start [MR] = -offset * sum of the
+// group.
 struct QuantizedRows {
     const int8_t* values;
     const float* scales;
@@ -54,8 +61,8 @@ inline I32 dot(I32 sum, Weights<kWide> w, I32 x) {
     return _mm512_dpbusd_epi32(sum, w.v, x);
 }
 #elif LSP_ISA_LEVEL == 2
-// maddubs adds pairs of products in 16 bits. int4: at most 2 * 15 * 127, taken as stored. int8: the sign of w moves to x, so that a pair is at
-// most 2 * 128 * 127 = 32512 and cannot saturate.
+// maddubs adds pairs of products in 16 bits. int4: at most 2 * 15 * 127, taken as stored. int8: the sign of w moves to
+// x, so that a pair is at most 2 * 128 * 127 = 32512 and cannot saturate.
 constexpr bool kSignedWeights = true;
 template <bool kWide>
 struct Weights {
@@ -97,7 +104,8 @@ inline I32 dot(I32 sum, Weights<kWide> w, I32 x) {
 // The offset of stored weights that the sum of the activations has to take back.
 inline int weight_offset(bool wide) { return wide ? (kSignedWeights ? 0 : 128) : 8; }
 
-// `groups` groups of a panel from w on. columns: of all of them, a multiple of four; group: of all but perhaps the last.
+// `groups` groups of a panel from w on. columns: of all of them, a multiple of four; group: of all but perhaps the
+// last.
 template <int MR, bool kWide>
 void int8_tile(const uint8_t* w, int64_t columns, int group, const QuantizedRows& x, float* acc) {
     constexpr int kStep = kWide ? 128 : 64;  // bytes of four columns of a panel
@@ -235,19 +243,11 @@ using Int8Tile = void (*)(const uint8_t*, int64_t, int, const QuantizedRows&, fl
 
 template <bool kWide>
 constexpr Int8Tile kInt8Tiles[] = {
-    int8_tile<1, kWide>,
-    int8_tile<2, kWide>,
-    int8_tile<3, kWide>,
-    int8_tile<4, kWide>,
-    int8_tile<5, kWide>,
-    int8_tile<6, kWide>,
+    int8_tile<1, kWide>,  int8_tile<2, kWide>,  int8_tile<3, kWide>,
+    int8_tile<4, kWide>,  int8_tile<5, kWide>,  int8_tile<6, kWide>,
 #if LSP_ISA_LEVEL >= 2
-    int8_tile<7, kWide>,
-    int8_tile<8, kWide>,
-    int8_tile<9, kWide>,
-    int8_tile<10, kWide>,
-    int8_tile<11, kWide>,
-    int8_tile<12, kWide>,
+    int8_tile<7, kWide>,  int8_tile<8, kWide>,  int8_tile<9, kWide>,
+    int8_tile<10, kWide>, int8_tile<11, kWide>, int8_tile<12, kWide>,
 #endif
 };
 

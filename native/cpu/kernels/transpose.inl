@@ -1,4 +1,8 @@
 // Square blocks of kWidth x kWidth: the bridge between rows in memory and rows as lanes.
+#pragma once
+
+#include "../simd.h"
+
 namespace lsp {
 namespace {
 
@@ -24,7 +28,8 @@ inline void transpose(F32 (&a)[kWidth]) {
     }
 #pragma GCC unroll 4
     for (int c = 0; c < 4; c++) {
-        const __m512 low_even = _mm512_shuffle_f32x4(u[c], u[c + 4], 0x88), low_odd = _mm512_shuffle_f32x4(u[c], u[c + 4], 0xdd);
+        const __m512 low_even = _mm512_shuffle_f32x4(u[c], u[c + 4], 0x88),
+                     low_odd = _mm512_shuffle_f32x4(u[c], u[c + 4], 0xdd);
         const __m512 high_even = _mm512_shuffle_f32x4(u[c + 8], u[c + 12], 0x88);
         const __m512 high_odd = _mm512_shuffle_f32x4(u[c + 8], u[c + 12], 0xdd);
         a[c].v = _mm512_shuffle_f32x4(low_even, high_even, 0x88);

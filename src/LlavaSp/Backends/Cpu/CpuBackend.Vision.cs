@@ -66,41 +66,53 @@ public sealed unsafe partial class CpuBackend
         Require(y.Rows == t.Rows && y.Columns == 2L * width, "destination is not [tokens, 2 * width]");
         Require(weights.KernelSize >= 1 && weights.KernelSize <= grid && weights.Stride >= 1, "kernel or stride does not fit the grid");
         Require(kernel.Rows == width && kernel.Columns == (long)weights.KernelSize * weights.KernelSize * d, "conv_CM is not [width, k * k * d]");
-        NativeMethods.NormLinearView query = View(weights.Query, width), key = View(weights.Key, width), value = View(weights.Value, width);
-        int side = (grid - weights.KernelSize) / weights.Stride + 1, positions = side * side, count = t.Rows / tiles;
+        var size = new FusionSize(tiles, t.Rows / tiles, grid, d, weights.KernelSize, weights.Stride, width);
         if (trace is null)
         {
-            Run(null);
+            RunFusion(y, t, x, size, weights, null);
         }
         else
         {
-            using var block = new NativeBlock(sizeof(float) * (3L * tiles * positions * width + 2L * t.Rows * width + 2L * t.Rows * positions));
+            using var block = new NativeBlock(sizeof(float) * size.Tiles * (3 * size.Map + 2 * size.Tokens + 2 * size.Logits));
             NativeMethods.FusionTrace pointers = default;
             pointers.Conv = (float*)block.Pointer;
-            pointers.Key = pointers.Conv + (long)tiles * positions * width;
-            pointers.Value = pointers.Key + (long)tiles * positions * width;
-            pointers.Query = pointers.Value + (long)tiles * positions * width;
-            pointers.Out = pointers.Query + (long)t.Rows * width;
-            pointers.Logits = pointers.Out + (long)t.Rows * width;
-            pointers.Probs = pointers.Logits + (long)t.Rows * positions;
-            Run(&pointers);
-            for (int tile = 0; tile < tiles; tile++)
-            {
-                AddMap(trace, TraceNames.Tile(tiles, tile, "sp.conv_CM"), pointers.Conv + (long)tile * positions * width, side, width);
-                Add(trace, TraceNames.Tile(tiles, tile, "sp.query"), pointers.Query + (long)tile * count * width, count, width);
-                Add(trace, TraceNames.Tile(tiles, tile, "sp.key"), pointers.Key + (long)tile * positions * width, positions, width);
-                Add(trace, TraceNames.Tile(tiles, tile, "sp.value"), pointers.Value + (long)tile * positions * width, positions, width);
-                Add(trace, TraceNames.Tile(tiles, tile, "sp.attn_logits"), pointers.Logits + (long)tile * count * positions, count, positions);
-                Add(trace, TraceNames.Tile(tiles, tile, "sp.attn_probs"), pointers.Probs + (long)tile * count * positions, count, positions);
-                Add(trace, TraceNames.Tile(tiles, tile, "sp.attn_out"), pointers.Out + (long)tile * count * width, count, width);
-            }
+            pointers.Key = pointers.Conv + tiles * size.Map;
+            pointers.Value = pointers.Key + tiles * size.Map;
+            pointers.Query = pointers.Value + tiles * size.Map;
+            pointers.Out = pointers.Query + tiles * size.Tokens;
+            pointers.Logits = pointers.Out + tiles * size.Tokens;
+            pointers.Probs = pointers.Logits + tiles * size.Logits;
+            RunFusion(y, t, x, size, weights, &pointers);
+            TraceFusion(trace, size, pointers);
         }
 
         Keep(destination, tokens, features, weights);
+    }
 
-        void Run(NativeMethods.FusionTrace* pointers) => Check(NativeMethods.lsp_detail_fusion(
-            _engine.Value, y.Data, t.Data, count, x.Data, tiles, grid, d, weights.KernelSize, weights.Stride, kernel.Value, &query, &key, &value,
-            weights.NormEpsilon, pointers, _int8));
+    private void RunFusion(
+        CpuTensor destination, CpuTensor tokens, CpuTensor features, FusionSize size, DetailFusionWeights weights, NativeMethods.FusionTrace* trace)
+    {
+        NativeMethods.NormLinearView query = View(weights.Query, size.Width), key = View(weights.Key, size.Width), value = View(weights.Value, size.Width);
+        Check(NativeMethods.lsp_detail_fusion(
+            _engine.Value, destination.Data, tokens.Data, size.Count, features.Data, size.Tiles, size.Grid, size.Depth, size.Kernel, size.Stride,
+            Of(weights.Kernel).Value, &query, &key, &value, weights.NormEpsilon, trace, _int8));
+    }
+
+    private static void TraceFusion(ITraceSink trace, FusionSize size, NativeMethods.FusionTrace from)
+    {
+        int positions = size.Side * size.Side;
+        for (int tile = 0; tile < size.Tiles; tile++)
+        {
+            AddMap(trace, Name("sp.conv_CM"), from.Conv + tile * size.Map, size.Side, size.Width);
+            Add(trace, Name("sp.query"), from.Query + tile * size.Tokens, size.Count, size.Width);
+            Add(trace, Name("sp.key"), from.Key + tile * size.Map, positions, size.Width);
+            Add(trace, Name("sp.value"), from.Value + tile * size.Map, positions, size.Width);
+            Add(trace, Name("sp.attn_logits"), from.Logits + tile * size.Logits, size.Count, positions);
+            Add(trace, Name("sp.attn_probs"), from.Probs + tile * size.Logits, size.Count, positions);
+            Add(trace, Name("sp.attn_out"), from.Out + tile * size.Tokens, size.Count, size.Width);
+
+            string Name(string name) => TraceNames.Tile(size.Tiles, tile, name);
+        }
     }
 
     private void TraceSpatialTokens(
@@ -169,5 +181,17 @@ public sealed unsafe partial class CpuBackend
                 transposed[c * cells + cell] = map[cell * channels + c];
         trace.Add(name, transposed.AsSpan(0, length), channels, side, side);
         ArrayPool<float>.Shared.Return(transposed);
+    }
+
+    /// <summary>Sizes of a detail fusion; Map, Tokens and Logits are elements of one tile.</summary>
+    private readonly record struct FusionSize(int Tiles, int Count, int Grid, int Depth, int Kernel, int Stride, int Width)
+    {
+        public int Side => (Grid - Kernel) / Stride + 1;
+
+        public long Map => (long)Side * Side * Width;
+
+        public long Tokens => (long)Count * Width;
+
+        public long Logits => (long)Count * Side * Side;
     }
 }

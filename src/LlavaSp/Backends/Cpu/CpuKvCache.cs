@@ -24,5 +24,6 @@ internal sealed class CpuKvCache : KvCache
     protected override void Dispose(bool disposing)
     {
         if (disposing) _handle.Dispose();
+        base.Dispose(disposing);
     }
 }

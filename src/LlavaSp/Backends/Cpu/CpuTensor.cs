@@ -56,5 +56,6 @@ internal sealed unsafe class CpuTensor : Tensor
     protected override void Dispose(bool disposing)
     {
         if (disposing && _owner) _block.Dispose();
+        base.Dispose(disposing);
     }
 }

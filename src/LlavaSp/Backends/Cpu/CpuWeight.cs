@@ -61,6 +61,7 @@ internal sealed unsafe class CpuWeight : Weight
     protected override void Dispose(bool disposing)
     {
         if (disposing) _handle.Dispose();
+        base.Dispose(disposing);
     }
 
     private static void Pack(WeightSource source, WeightFormat format, WeightHandle handle, int threads)

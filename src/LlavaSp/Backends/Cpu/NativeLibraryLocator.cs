@@ -28,6 +28,7 @@ internal static class NativeLibraryLocator
             if (version != NativeMethods.AbiVersion)
                 throw new DeviceException($"{path} has interface version {version}, this program needs {NativeMethods.AbiVersion}: build both from the same sources");
             _handle = handle;
+            NativeLibrary.SetDllImportResolver(typeof(NativeLibraryLocator).Assembly, Resolve);
         }
     }
 
@@ -88,14 +89,7 @@ internal static class NativeLibraryLocator
             + $"'cmake -S . -B build && cmake --build build' and set {DirectoryVariable} to build/native, or use --device reference");
     }
 
-    internal static void Register() => NativeLibrary.SetDllImportResolver(typeof(NativeLibraryLocator).Assembly, Resolve);
-
-    private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? searchPath)
-    {
-        if (name != NativeMethods.Library) return 0;
-        Load();
-        return _handle;
-    }
+    private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? searchPath) => name == NativeMethods.Library ? _handle : 0;
 
     private static unsafe int AbiVersionOf(nint handle, string path)
     {

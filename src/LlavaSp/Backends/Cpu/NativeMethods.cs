@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace LlavaSp.Backends.Cpu;
@@ -169,7 +168,4 @@ internal static unsafe partial class NativeMethods
         public float* Probs;
         public float* Out;
     }
-
-    [ModuleInitializer]
-    internal static void UseLocator() => NativeLibraryLocator.Register();
 }
