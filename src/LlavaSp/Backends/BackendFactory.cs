@@ -1,3 +1,4 @@
+using LlavaSp.Backends.Cpu;
 using LlavaSp.Backends.Reference;
 
 namespace LlavaSp.Backends;
@@ -19,8 +20,15 @@ public static class BackendFactory
         string[] parts = options.Device.Split(':', 2);
         return parts[0] switch
         {
+            "auto" when parts.Length == 1 => CpuBackend.IsAvailable(out string problem)
+                ? Cpu(null, options)
+                : new ReferenceBackend($"the CPU backend is not there: {problem}"),
+            "cpu" => Cpu(parts.Length == 1 ? null : parts[1], options),
             "reference" when parts.Length == 1 => new ReferenceBackend(),
             _ => throw new DeviceException($"unknown device '{options.Device}': use auto, cpu, cpu:scalar, cpu:avx2, cpu:avx512, cpu:avx512vnni or reference"),
         };
     }
+
+    private static CpuBackend Cpu(string? instructionSet, DeviceOptions options) =>
+        new(new CpuBackendOptions(instructionSet, options.Threads, options.Int8Activations));
 }

@@ -1,0 +1,61 @@
+#include "isa.h"
+
+#include <cstdint>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace lsp {
+namespace {
+
+const Isa* const kIsas[] = {
+    &kScalarIsa,
+#if defined(__x86_64__)
+    &kAvx2Isa,
+    &kAvx512Isa,
+    &kAvx512VnniIsa,
+#endif
+};
+
+#if defined(__x86_64__)
+struct Cpu {
+    bool avx2 = false;
+    bool avx512 = false;
+    bool vnni = false;
+
+    Cpu() {
+        uint32_t a, b, c, d;
+        if (!__get_cpuid(1, &a, &b, &c, &d)) return;
+        const bool osxsave = c >> 27 & 1, avx = c >> 28 & 1, fma = c >> 12 & 1, f16c = c >> 29 & 1;
+        if (!osxsave || !avx) return;
+        uint32_t low, high;
+        asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+        const bool ymm = (low & 0x06) == 0x06;  // xmm, ymm saved by the operating system
+        const bool zmm = (low & 0xe6) == 0xe6;  // and opmask, zmm0-15, zmm16-31
+        if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return;
+        avx2 = ymm && fma && f16c && (b >> 5 & 1);
+        avx512 = avx2 && zmm && (b >> 16 & 1) && (b >> 17 & 1) && (b >> 30 & 1) && (b >> 31 & 1);  // F, DQ, BW, VL
+        vnni = avx512 && (c >> 11 & 1);
+    }
+};
+
+const Cpu& cpu() {
+    static const Cpu instance;
+    return instance;
+}
+#endif
+
+}  // namespace
+
+int isa_count() { return sizeof(kIsas) / sizeof(kIsas[0]); }
+
+const Isa& isa_at(int index) { return *kIsas[index]; }
+
+#if defined(__x86_64__)
+bool cpu_has_avx2() { return cpu().avx2; }
+bool cpu_has_avx512() { return cpu().avx512; }
+bool cpu_has_avx512vnni() { return cpu().vnni; }
+#endif
+
+}  // namespace lsp

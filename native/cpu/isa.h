@@ -1,0 +1,30 @@
+// The instruction sets of this build and which of them this machine can run.
+#pragma once
+
+namespace lsp {
+
+struct VectorKernels;
+struct MatrixKernels;
+
+struct Isa {
+    const char* name;
+    bool (*supported)();  // by the processor and, for wide registers, by the operating system
+    const VectorKernels* vector;
+    const MatrixKernels* matrix;
+};
+
+// All that were compiled, worst first.
+int isa_count();
+const Isa& isa_at(int index);
+
+// One table per unit isa_*.cpp.
+extern const Isa kScalarIsa;
+extern const Isa kAvx2Isa;
+extern const Isa kAvx512Isa;
+extern const Isa kAvx512VnniIsa;
+
+bool cpu_has_avx2();
+bool cpu_has_avx512();
+bool cpu_has_avx512vnni();
+
+}  // namespace lsp

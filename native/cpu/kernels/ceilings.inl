@@ -1,0 +1,72 @@
+// Loops that reach what one thread of this machine can do: see bench.cpp.
+#pragma once
+
+#include "tile_int8.inl"
+
+namespace lsp {
+namespace {
+
+// Reads every cache line of `data` (a multiple of 256 bytes) once.
+float bench_read(const uint8_t* data, int64_t bytes) {
+    F32 sum[4] = {zero(), zero(), zero(), zero()};
+    const float* p = reinterpret_cast<const float*>(data);
+    for (int64_t i = 0; i < bytes / 4; i += 4 * kWidth) {
+        for (int j = 0; j < 4; j++) sum[j] = max(sum[j], load(p + i + j * kWidth));
+    }
+    return reduce_max(max(max(sum[0], sum[1]), max(sum[2], sum[3])));
+}
+
+constexpr int kChains = LSP_ISA_LEVEL >= 2 ? 24 : 12;  // independent sums, enough to hide the latency
+
+float bench_fma(int64_t rounds) {
+    F32 sum[kChains];
+#pragma GCC unroll 24
+    for (int i = 0; i < kChains; i++) sum[i] = set1(static_cast<float>(i));
+    F32 a = set1(0.999f), b = set1(1e-3f);
+    for (int64_t r = 0; r < rounds; r++) {
+        asm volatile("" : "+x"(a.v), "+x"(b.v));  // not to be hoisted or folded
+#pragma GCC unroll 24
+        for (int i = 0; i < kChains; i++) sum[i] = fma(sum[i], a, b);
+    }
+    F32 total = zero();
+    for (int i = 0; i < kChains; i++) total = total + sum[i];
+    return reduce_add(total);
+}
+
+#if LSP_ISA_LEVEL > 0
+constexpr int64_t kInt8PerRound = int64_t{kChains} * kWidth * 4;
+
+int32_t bench_int8_dot(int64_t rounds) {
+    I32 sum[kChains];
+#pragma GCC unroll 24
+    for (int i = 0; i < kChains; i++) sum[i] = set1_words(i);
+    // Four-bit weights: the form without moves of signs.
+    Weights<false> w = prepare<false>(set1_words(0x01020304));
+    I32 x = set1_words(0x04030201);
+    for (int64_t r = 0; r < rounds; r++) {
+        asm volatile("" : "+x"(w.v), "+x"(x));
+#pragma GCC unroll 24
+        for (int i = 0; i < kChains; i++) sum[i] = dot<false>(sum[i], w, x);
+    }
+    F32 total = zero();
+    for (int i = 0; i < kChains; i++) total = total + to_float(sum[i]);
+    return reduce_add(total) == 0.5f ? 1 : 0;
+}
+#else
+constexpr int64_t kInt8PerRound = 64;
+
+int32_t bench_int8_dot(int64_t rounds) {
+    int8_t w[64], x[64];
+    for (int i = 0; i < 64; i++) w[i] = static_cast<int8_t>(i), x[i] = static_cast<int8_t>(64 - i);
+    int32_t sum = 0;
+    for (int64_t r = 0; r < rounds; r++) {
+        asm volatile("" : : "r"(w), "r"(x) : "memory");
+        for (int i = 0; i < 64; i++)
+            sum = static_cast<int32_t>(static_cast<uint32_t>(sum) + static_cast<uint32_t>(w[i] * x[i]));
+    }
+    return sum;
+}
+#endif
+
+}  // namespace
+}  // namespace lsp

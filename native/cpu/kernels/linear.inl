@@ -1,0 +1,255 @@
+// Matrix products. One form for one row (bound by the bandwidth of the weights) and for thousands (bound by
+// multiply-adds): the left operand is packed or quantised once; tasks are panels of 32 weight rows times slices of k; a
+// task walks its weights once per block of k that fits the first-level cache, and goes over all rows of x with each.
+// What a task computes depends on the shape alone, not on the number of threads.
+#pragma once
+
+#include "activation.inl"
+#include "pack.inl"
+#include "parallel.inl"
+#include "tile_float.inl"
+#include "tile_int8.inl"
+
+namespace lsp {
+namespace {
+
+constexpr int64_t kRowBlock = 1024;       // rows of x whose sums a task holds in the second-level cache
+constexpr int64_t kFloatColumns = 256;    // k of a block: 32 KiB of float32 weights
+constexpr int64_t kInt8Columns = 1024;    // k of a block: 16 KiB of int4 weights
+constexpr int64_t kSliceColumns = 16384;  // k of a slice when k is longer than two of them
+
+// A product and where its packed input and its partial sums lie.
+struct Job {
+    Product product;
+    int64_t n;
+    int64_t k;
+    RowPanels rows;
+    int64_t slices;
+    int64_t panels;       // of the weight
+    bool quantized;       // x as int8
+    const float* direct;  // x as it is, when one row needs no packing; else null
+    float* packed;
+    QuantizedInput input;
+    float* partial;  // [slices][panels][m][32], or null when there is one slice
+
+    Job(const Product& product, bool int8_activations)
+        : product(product),
+          n(product.weight->rows),
+          k(product.weight->columns),
+          rows(product.m),
+          slices(k > 2 * kSliceColumns ? ceil_div(k, kSliceColumns) : 1),
+          panels(product.weight->panels),
+          quantized(int8_activations && product.weight->group != 0),
+          direct(nullptr),
+          packed(nullptr),
+          input(),
+          partial(nullptr) {
+        if (!quantized && product.m == 1 && product.x.segment >= k) direct = row_start(product.x, 0);
+        input.groups = product.weight->groups;
+        input.padded = QuantizedInput::padded_columns(k);
+    }
+
+    int64_t pack_tasks() const { return direct != nullptr ? 0 : rows.count * ceil_div(k, kPackColumns); }
+    int64_t tasks() const { return slices * panels; }
+    int64_t slice_first(int64_t slice) const { return slice * kSliceColumns; }
+    int64_t slice_end(int64_t slice) const { return slice + 1 == slices ? k : (slice + 1) * kSliceColumns; }
+};
+
+// Cuts one block of memory into the arrays of all jobs; called twice: to measure (base null) and to assign.
+struct Carver {
+    uint8_t* base;
+    size_t used = 0;
+
+    template <typename T>
+    T* take(int64_t count) {
+        T* result = base == nullptr ? nullptr : reinterpret_cast<T*>(base + used);
+        used += (static_cast<size_t>(count) * sizeof(T) + 63) / 64 * 64;
+        return result;
+    }
+};
+
+inline size_t carve(Job* jobs, int count, uint8_t* base) {
+    Carver carver{base};
+    for (int j = 0; j < count; j++) {
+        Job& job = jobs[j];
+        const int64_t m = job.product.m;
+        if (job.quantized) {
+            job.input.values = carver.take<int8_t>(m * job.input.padded);
+            job.input.scales = carver.take<float>(m * job.input.groups);
+            job.input.start = carver.take<int32_t>(m * job.input.groups);
+        } else if (job.direct == nullptr) {
+            job.packed = carver.take<float>(m * job.k);
+        }
+        if (job.slices > 1) job.partial = carver.take<float>(job.tasks() * m * kPanel);
+    }
+    return carver.used;
+}
+
+inline void pack_task(const Job& job, int64_t task) {
+    const int64_t chunks = ceil_div(job.k, kPackColumns);
+    const int64_t panel = task / chunks, first = task % chunks * kPackColumns;
+    const int64_t count = least(kPackColumns, job.k - first);
+    const lsp_weight& w = *job.product.weight;
+    if (job.quantized) {
+        pack_int8(job.product.x, job.rows, panel, job.k, first, count, w.group, weight_offset(w.format == LSP_INT8),
+                  job.input);
+    } else {
+        pack_float(job.product.x, job.rows, panel, job.k, first, count, job.packed);
+    }
+}
+
+// acc [m, 32] += x * (panel of w), float32; `tile` holds kFloatColumns x 32 unpacked weights.
+void multiply_float(const Job& job, const uint8_t* panel, int64_t first, int64_t end, float* acc, float* tile) {
+    const lsp_weight& w = *job.product.weight;
+    // Halves are widened inside the tile when every weight is used once, else once before all the rows.
+    const bool widen = w.format != LSP_F32 && (w.group != 0 || job.rows.count > 1);
+    const float* x = job.direct != nullptr ? job.direct : job.packed;
+    for (int64_t at = first; at < end; at += kFloatColumns) {
+        const int64_t columns = least(kFloatColumns, end - at);
+        if (widen) unpack_tile(w, panel, at, columns, tile);
+        for (int64_t p = 0; p < job.rows.count; p++) {
+            const int64_t size = job.rows.size(p), row = job.rows.first(p);
+            const float* rows = x + row * job.k + at * size;
+            float* out = acc + row * kPanel;
+            if (widen) {
+                kFloatTiles<FromF32>[size - 1](tile, columns, rows, out);
+            } else if (w.format == LSP_F32) {
+                kFloatTiles<FromF32>[size - 1](reinterpret_cast<const float*>(panel) + at * kPanel, columns, rows, out);
+            } else {
+                const uint16_t* halves = reinterpret_cast<const uint16_t*>(panel) + at * kPanel;
+                (w.format == LSP_F16 ? kFloatTiles<FromF16> : kFloatTiles<FromBF16>)[size - 1](halves, columns, rows,
+                                                                                               out);
+            }
+        }
+    }
+}
+
+// acc [m, 32] += x * (panel of w) with integer dot products.
+void multiply_int8(const Job& job, const uint8_t* panel, int64_t first, int64_t end, float* acc) {
+    const lsp_weight& w = *job.product.weight;
+    const Int8Tile* tiles = w.format == LSP_INT8 ? kInt8Tiles<true> : kInt8Tiles<false>;
+    for (int64_t at = first; at < end; at += kInt8Columns) {
+        const int64_t columns = QuantizedInput::padded_columns(least(kInt8Columns, end - at));
+        const uint8_t* block = panel + at / w.group * w.group_bytes;
+        for (int64_t p = 0; p < job.rows.count; p++) {
+            const int64_t size = job.rows.size(p), row = job.rows.first(p);
+            const int64_t group = row * job.input.groups + at / w.group * size;
+            const QuantizedRows rows = {job.input.values + row * job.input.padded + at * size, job.input.scales + group,
+                                        job.input.start + group};
+            tiles[size - 1](block, columns, w.group, rows, acc + row * kPanel);
+        }
+    }
+}
+
+// y = activation(acc + bias) + residual for one panel of columns and `count` rows from `first`.
+void finish(const Job& job, int64_t panel, int64_t first, int64_t count, const float* acc) {
+    const Product& p = job.product;
+    const int64_t column = panel * kPanel;
+    for (int64_t i = 0; i < count; i++) {
+        for (int64_t c = column; c < least(column + kPanel, job.n); c += kWidth) {
+            const int64_t at = (first + i) * p.stride + c, lanes = job.n - c;
+            const float* sum = acc + i * kPanel + (c - column);
+            if (lanes >= kWidth) {
+                F32 value = load(sum);
+                if (p.bias != nullptr) value = value + load(p.bias + c);
+                value = apply_activation(value, p.activation);
+                if (p.residual != nullptr) value = value + load(p.residual + at);
+                store(p.y + at, value);
+            } else {
+                F32 value = load(sum);
+                if (p.bias != nullptr) value = value + load_partial(p.bias + c, lanes);
+                value = apply_activation(value, p.activation);
+                if (p.residual != nullptr) value = value + load_partial(p.residual + at, lanes);
+                store_partial(p.y + at, value, lanes);
+            }
+        }
+    }
+}
+
+inline void multiply_task(const Job& job, int64_t task, float* scratch) {
+    const int64_t slice = task / job.panels, panel = task % job.panels;
+    const int64_t m = job.product.m;
+    float* tile = scratch;
+    float* acc = job.partial != nullptr ? job.partial + task * m * kPanel : scratch + kFloatColumns * kPanel;
+    memset(acc, 0, static_cast<size_t>(m) * kPanel * sizeof(float));
+    const uint8_t* weights = job.product.weight->data + panel * job.product.weight->panel_bytes;
+    if (job.quantized) {
+        multiply_int8(job, weights, job.slice_first(slice), job.slice_end(slice), acc);
+    } else {
+        multiply_float(job, weights, job.slice_first(slice), job.slice_end(slice), acc, tile);
+    }
+    if (job.partial == nullptr) finish(job, panel, 0, m, acc);
+}
+
+// Adds the slices of one panel in order.
+inline void reduce_task(const Job& job, int64_t panel) {
+    const int64_t m = job.product.m, stride = job.panels * m * kPanel;
+    float* sum = job.partial + panel * m * kPanel;
+    for (int64_t i = 0; i < m * kPanel; i += kWidth) {
+        F32 total = load(sum + i);
+        for (int64_t s = 1; s < job.slices; s++) total = total + load(sum + s * stride + i);
+        store(sum + i, total);
+    }
+    finish(job, panel, 0, m, sum);
+}
+
+// Which job a task belongs to when the tasks of all are counted through; `task` becomes its number inside the job.
+template <typename Count>
+inline int find_job(const Job* jobs, const Count& count, int64_t& task) {
+    int j = 0;
+    for (; task >= count(jobs[j]); j++) task -= count(jobs[j]);
+    return j;
+}
+
+template <typename Count, typename Body>
+inline void for_all_tasks(lsp_engine& engine, const Job* jobs, int job_count, int64_t grain, const Count& count,
+                          const Body& body) {
+    int64_t total = 0;
+    for (int j = 0; j < job_count; j++) total += count(jobs[j]);
+    parallel_for(engine, total, grain_for(engine, total, grain), [&](int64_t begin, int64_t end, int thread) {
+        for (int64_t i = begin; i < end; i++) {
+            int64_t task = i;
+            const Job& job = jobs[find_job(jobs, count, task)];
+            body(job, task, thread);
+        }
+    });
+}
+
+// Carries out independent products side by side; at most kRowBlock rows each.
+void run_jobs(lsp_engine& engine, Job* jobs, int count) {
+    int64_t rows = 0;
+    for (int j = 0; j < count; j++) rows = jobs[j].product.m > rows ? jobs[j].product.m : rows;
+    carve(jobs, count, static_cast<uint8_t*>(scratch(engine, Scratch::kProducts, carve(jobs, count, nullptr) + 64)));
+    reserve_thread_scratch(engine, static_cast<size_t>((kFloatColumns + rows) * kPanel) * sizeof(float));
+
+    for_all_tasks(
+        engine, jobs, count, 1, [](const Job& job) { return job.pack_tasks(); },
+        [](const Job& job, int64_t task, int) { pack_task(job, task); });
+    for_all_tasks(
+        engine, jobs, count, 1, [](const Job& job) { return job.tasks(); },
+        [&](const Job& job, int64_t task, int thread) {
+            multiply_task(job, task, static_cast<float*>(thread_scratch(engine, thread)));
+        });
+    for_all_tasks(
+        engine, jobs, count, 1, [](const Job& job) { return job.slices > 1 ? job.panels : 0; },
+        [](const Job& job, int64_t panel, int) { reduce_task(job, panel); });
+}
+
+void linear(lsp_engine& engine, const Product& product, bool int8_activations) {
+    if (product.m == 0) return;
+    // Equal blocks of rows, whole register tiles each.
+    const int64_t blocks = ceil_div(product.m, kRowBlock);
+    const int64_t size = ceil_div(ceil_div(product.m, blocks), kRows) * kRows;
+    for (int64_t first = 0; first < product.m; first += size) {
+        Product part = product;
+        part.m = least(size, product.m - first);
+        part.y += first * product.stride;
+        if (part.residual != nullptr) part.residual += first * product.stride;
+        part.x.first += first;
+        Job job(part, int8_activations);
+        run_jobs(engine, &job, 1);
+    }
+}
+
+}  // namespace
+}  // namespace lsp

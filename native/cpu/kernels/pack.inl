@@ -1,0 +1,132 @@
+// The left operand of a product in the order in which the register tiles read it: panels of up to kRows rows.
+#pragma once
+
+#include "../kernels.h"
+#include "../simd.h"
+#include "tile_float.inl"
+
+namespace lsp {
+namespace {
+
+inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// A row-major matrix [rows, columns].
+inline Rows matrix_rows(const float* data, int64_t rows, int64_t columns) {
+    return {data, 0, rows, 0, rows, 0, columns, columns, 0};
+}
+
+inline const float* row_start(const Rows& x, int64_t row) {
+    const int64_t r = x.first + row, in_block = r % x.block;
+    return x.data + r / x.block * x.apart + in_block / x.across * x.down + in_block % x.across * x.right;
+}
+
+// Elements first ... first + count - 1 of a row: where they lie, or a copy of them.
+inline const float* fetch(const Rows& x, int64_t row, int64_t first, int64_t count, float* copy) {
+    const float* start = row_start(x, row);
+    int64_t segment = first / x.segment, at = first % x.segment;
+    if (at + count <= x.segment) return start + segment * x.skip + at;
+    for (int64_t done = 0; done < count; segment++, at = 0) {
+        const int64_t here = least(x.segment - at, count - done);
+        memcpy(copy + done, start + segment * x.skip + at, static_cast<size_t>(here) * sizeof(float));
+        done += here;
+    }
+    return copy;
+}
+
+// How the rows of a product are cut. Depends on the shape alone, so that results do not depend on the number of
+// threads.
+struct RowPanels {
+    int64_t m;
+    int64_t rows;  // of a panel, but perhaps the last
+    int64_t count;
+
+    explicit RowPanels(int64_t m) : m(m) {
+        rows = ceil_div(m, ceil_div(m, kRows));  // 25 rows are 9 + 9 + 7 rather than 12 + 12 + 1
+        count = ceil_div(m, rows);
+    }
+    int64_t first(int64_t panel) const { return panel * rows; }
+    int64_t size(int64_t panel) const { return least(rows, m - first(panel)); }
+};
+
+constexpr int64_t kPackColumns = 512;  // columns that one task packs: a multiple of every group size
+
+// float32: [panel][k][rows of the panel].
+inline void pack_float(const Rows& x, const RowPanels& panels, int64_t panel, int64_t k, int64_t first, int64_t count,
+                       float* packed) {
+    const int64_t rows = panels.size(panel);
+    float* out = packed + panels.first(panel) * k + first * rows;
+    for (int64_t i = 0; i < rows; i++) {
+        float copy[kPackColumns];
+        const float* source = fetch(x, panels.first(panel) + i, first, count, copy);
+        for (int64_t c = 0; c < count; c++) out[c * rows + i] = source[c];
+    }
+}
+
+// int8: values [panel][padded k / 4][rows of the panel][4]; scales and start [panel][groups][rows of the panel].
+struct QuantizedInput {
+    int8_t* values;
+    float* scales;
+    int32_t* start;
+    int64_t groups;
+    int64_t padded;  // k with every group filled up to a multiple of four
+
+    static int64_t padded_columns(int64_t k) { return (k + 3) / 4 * 4; }
+};
+
+// Symmetric: scale = largest magnitude / 127. A group with NaN or infinity gets the scale NaN, so that the product is
+// NaN.
+inline float quantize_group(const float* x, int64_t count, int8_t* out) {
+    F32 most = zero(), check = zero();
+    int64_t i = 0;
+    for (; i + kWidth <= count; i += kWidth) {
+        const F32 a = load(x + i);
+        most = max(most, abs(a));
+        check = fma(a, zero(), check);
+    }
+    if (i < count) {
+        const F32 a = load_partial(x + i, count - i);
+        most = max(most, abs(a));
+        check = fma(a, zero(), check);
+    }
+    const float largest = reduce_max(most);
+    if (any_nan(check) || largest < 1e-30f) {
+        memset(out, 0, static_cast<size_t>(count));
+        return any_nan(check) ? __builtin_nanf("") : 0.0f;
+    }
+    const F32 inverse = set1(127.0f / largest);
+    i = 0;
+    for (; i + kWidth <= count; i += kWidth) store_int8(out + i, load(x + i) * inverse);
+    if (i < count) {
+        int8_t rest[kWidth];
+        store_int8(rest, load_partial(x + i, count - i) * inverse);
+        memcpy(out + i, rest, static_cast<size_t>(count - i));
+    }
+    return largest / 127.0f;
+}
+
+inline void pack_int8(const Rows& x, const RowPanels& panels, int64_t panel, int64_t k, int64_t first, int64_t count,
+                      int group, int offset, const QuantizedInput& packed) {
+    const int64_t rows = panels.size(panel), row = panels.first(panel);
+    int8_t* values = packed.values + row * packed.padded + first * rows;
+    for (int64_t c = 0; c < count; c += group) {
+        const int64_t here = least(group, k - first - c);
+        const int64_t padded = QuantizedInput::padded_columns(here);
+        const int64_t at = row * packed.groups + (first + c) / group * rows;
+        for (int64_t i = 0; i < rows; i++) {
+            float copy[128];
+            alignas(64) int8_t q[128];
+            const float* source = fetch(x, row + i, first + c, here, copy);
+            packed.scales[at + i] = quantize_group(source, here, q);
+            for (int64_t rest = here; rest < padded; rest++) q[rest] = 0;
+            int32_t sum = 0;
+            for (int64_t j = 0; j < padded; j++) sum += q[j];
+            packed.start[at + i] = -offset * sum;
+            for (int64_t step = 0; step < padded / 4; step++)
+                memcpy(values + (c / 4 + step) * rows * 4 + i * 4, q + step * 4, 4);
+        }
+    }
+}
+
+}  // namespace
+}  // namespace lsp

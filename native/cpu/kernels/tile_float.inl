@@ -1,0 +1,125 @@
+// Register tiles with float32 multiply-adds: acc [MR, 32] += x [MR, k] * w [k, 32].
+#pragma once
+
+#include "../kernels.h"
+#include "../simd.h"
+#include "../weights.h"
+
+namespace lsp {
+namespace {
+
+// Rows of x in a register tile: two vectors of weights, kRows x 2 accumulators and a broadcast fill the registers.
+constexpr int kRows = LSP_ISA_LEVEL >= 2 ? 12 : 6;
+
+struct FromF32 {
+    using Element = float;
+    static F32 at(const float* p) { return load(p); }
+};
+struct FromF16 {
+    using Element = uint16_t;
+    static F32 at(const uint16_t* p) { return load_f16(p); }
+};
+struct FromBF16 {
+    using Element = uint16_t;
+    static F32 at(const uint16_t* p) { return load_bf16(p); }
+};
+
+// x: [k][MR]. Sums start at zero and are added to acc at the end: blocks of k keep rounding errors small.
+template <int MR, typename From>
+void float_tile(const typename From::Element* w, int64_t k, const float* x, float* acc) {
+    // A short tile has too few accumulators to hide the latency of the multiply-add: take several k at once.
+    constexpr int kUnroll = MR == 1 ? 4 : MR <= 3 ? 2 : 1;
+    for (int column = 0; column < kPanel; column += 2 * kWidth) {
+        F32 sum[kUnroll][MR][2];
+#pragma GCC unroll 4
+        for (int u = 0; u < kUnroll; u++) {
+#pragma GCC unroll 12
+            for (int i = 0; i < MR; i++) sum[u][i][0] = sum[u][i][1] = zero();
+        }
+        const typename From::Element* weights = w + column;
+        int64_t at = 0;
+        for (; at + kUnroll <= k; at += kUnroll) {
+#pragma GCC unroll 4
+            for (int u = 0; u < kUnroll; u++) {
+                const F32 first = From::at(weights + (at + u) * kPanel);
+                const F32 second = From::at(weights + (at + u) * kPanel + kWidth);
+#pragma GCC unroll 12
+                for (int i = 0; i < MR; i++) {
+                    const F32 a = set1(x[(at + u) * MR + i]);
+                    sum[u][i][0] = fma(a, first, sum[u][i][0]);
+                    sum[u][i][1] = fma(a, second, sum[u][i][1]);
+                }
+            }
+        }
+        for (; at < k; at++) {
+            const F32 first = From::at(weights + at * kPanel);
+            const F32 second = From::at(weights + at * kPanel + kWidth);
+#pragma GCC unroll 12
+            for (int i = 0; i < MR; i++) {
+                const F32 a = set1(x[at * MR + i]);
+                sum[0][i][0] = fma(a, first, sum[0][i][0]);
+                sum[0][i][1] = fma(a, second, sum[0][i][1]);
+            }
+        }
+#pragma GCC unroll 12
+        for (int i = 0; i < MR; i++) {
+#pragma GCC unroll 4
+            for (int u = 1; u < kUnroll; u++) {
+                sum[0][i][0] = sum[0][i][0] + sum[u][i][0];
+                sum[0][i][1] = sum[0][i][1] + sum[u][i][1];
+            }
+            float* row = acc + i * kPanel + column;
+            store(row, load(row) + sum[0][i][0]);
+            store(row + kWidth, load(row + kWidth) + sum[0][i][1]);
+        }
+    }
+}
+
+template <typename From>
+using FloatTile = void (*)(const typename From::Element*, int64_t, const float*, float*);
+
+template <typename From>
+constexpr FloatTile<From> kFloatTiles[] = {
+    float_tile<1, From>,  float_tile<2, From>,  float_tile<3, From>,
+    float_tile<4, From>,  float_tile<5, From>,  float_tile<6, From>,
+#if LSP_ISA_LEVEL >= 2
+    float_tile<7, From>,  float_tile<8, From>,  float_tile<9, From>,
+    float_tile<10, From>, float_tile<11, From>, float_tile<12, From>,
+#endif
+};
+
+// Columns first ... first + count - 1 of a panel as float32 [count][32]; first is a multiple of the group size.
+void unpack_tile(const lsp_weight& weight, const uint8_t* panel, int64_t first, int64_t count, float* out) {
+    if (weight.group == 0) {
+        const uint16_t* source = reinterpret_cast<const uint16_t*>(panel) + first * kPanel;
+        const bool half = weight.format == LSP_F16;
+        for (int64_t i = 0; i < count * kPanel; i += kWidth)
+            store(out + i, half ? load_f16(source + i) : load_bf16(source + i));
+        return;
+    }
+    const bool wide = weight.format == LSP_INT8;
+    constexpr int kVectors = kPanel / kWidth;
+    for (int64_t done = 0; done < count; done += weight.group) {
+        const uint8_t* block = panel + (first + done) / weight.group * weight.group_bytes;
+        const uint8_t* values = block + 2 * kPanel;
+        F32 scale[kVectors], offset[kVectors];
+        for (int v = 0; v < kVectors; v++) {
+            scale[v] = load_f16(reinterpret_cast<const uint16_t*>(block) + v * kWidth);
+            offset[v] = scale[v] * set1(wide ? -128.0f : -8.0f);
+        }
+        const int64_t columns = count - done < weight.group ? count - done : weight.group;
+        for (int64_t c = 0; c < columns; c++) {
+            for (int v = 0; v < kVectors; v++) {
+                const int row = v * kWidth;
+                const int shift = static_cast<int>(c % 4) * 8;
+                const F32 q = wide ? load_bits(values + c / 4 * 128 + row * 4, shift, 255)
+                                   : load_bits(values + c / 4 * 64 + row % 16 * 4, shift + (row < 16 ? 0 : 4), 15);
+                // Exact: 8 bits times the 11 of a half.
+                store(out + (done + c) * kPanel + row, fma(q, scale[v], offset[v]));
+            }
+        }
+    }
+}
+
+}  // namespace
+}  // namespace lsp
