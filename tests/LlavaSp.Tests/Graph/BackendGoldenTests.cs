@@ -5,16 +5,17 @@ using LlavaSp.Imaging;
 
 namespace LlavaSp.Tests.Graph;
 
-/// <summary>The reference backend against what the authors' own code computes.</summary>
-public sealed class ReferenceGoldenTests
+/// <summary>Every backend and instruction set, in float32, against what the authors' own code computes.</summary>
+public sealed class BackendGoldenTests
 {
-    public static TheoryData<string, string> Cases()
+    public static TheoryData<string, string, string> Cases()
     {
-        var cases = new TheoryData<string, string>();
+        var cases = new TheoryData<string, string, string>();
         foreach (string folder in Directory.GetDirectories(Path.Combine(Goldens.Root, "goldens")).Order(StringComparer.Ordinal))
         {
             string checkpoint = Path.GetFileName(folder);
-            foreach (string prompt in GoldenComparison.Prompts(checkpoint)) cases.Add(checkpoint, prompt);
+            foreach (string prompt in GoldenComparison.Prompts(checkpoint))
+                foreach (string device in (string[])["reference", "cpu:scalar", "cpu:avx2", "cpu:avx512", "cpu:avx512vnni"]) cases.Add(device, checkpoint, prompt);
         }
 
         return cases;
@@ -22,13 +23,13 @@ public sealed class ReferenceGoldenTests
 
     [Theory]
     [MemberData(nameof(Cases))]
-    public void AgreesWithTheGoldens(string checkpoint, string prompt)
+    public void AgreesWithTheGoldens(string device, string checkpoint, string prompt)
     {
         using LlavaSpModel model = LlavaSpModel.Load(
             Goldens.Checkpoint(checkpoint),
             new LoadOptions
             {
-                Device = new DeviceOptions("reference"),
+                Device = new DeviceOptions(device),
                 AllHiddenStates = true,
                 KvFormat = KvFormat.F32,
                 Weights = Quantization.WeightFormat.F32,
