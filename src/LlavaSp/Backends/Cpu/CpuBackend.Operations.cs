@@ -83,9 +83,8 @@ public sealed unsafe partial class CpuBackend
         Require(x.Columns == q.Columns + 2 * kv.Shape.KvHeads * headDim, "qkv is not [rows, (heads + 2 * kvHeads) * headDim]");
         Require(cos.Columns == headDim / 2 && sin.Columns == headDim / 2, "the rope table is not [positions, headDim / 2]");
         Require(cos.Rows - first >= x.Rows && sin.Rows - first >= x.Rows, "the rope table is too short");
-        long offset = (long)first * (headDim / 2);
         Check(NativeMethods.lsp_rope_and_cache(
-            _engine.Value, q.Data, x.Data, x.Rows, q.Columns / headDim, kv.Value, layer, first, cos.Data + offset, sin.Data + offset));
+            _engine.Value, q.Data, x.Data, x.Rows, q.Columns / headDim, kv.Value, layer, first, cos.Data, sin.Data));
         Keep(query, qkv, cache);
         Keep(cos, sin);
     }
