@@ -22,12 +22,12 @@ public sealed record KvCacheShape(int Layers, int KvHeads, int HeadDim, int Capa
     public long ByteLength => 2L * Layers * KvHeads * HeadDim * Capacity * (Format == KvFormat.F16 ? 2 : 4);
 
     /// <summary>For backends that keep the cache in this machine's memory: refuses one that is larger than all of it, before anything is allocated.</summary>
-    /// <exception cref="PromptException">The cache is too large; the message says what fits.</exception>
+    /// <exception cref="DeviceException">The cache is too large; the message says what fits.</exception>
     public void RequireHostMemory()
     {
         long memory = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
         if (ByteLength <= memory) return;
-        throw new PromptException(
+        throw new DeviceException(
             $"a context of {Capacity} positions takes {ByteLength / 1e9:f0} GB of key-value cache, this machine has {memory / 1e9:f0} GB: "
             + $"ask for at most {memory / (ByteLength / Capacity)} positions");
     }
