@@ -83,12 +83,13 @@ public sealed class LlavaSpModel : IDisposable
     }
 
     /// <summary>Loads the weights of an opened checkpoint.</summary>
-    internal static LlavaSpModel Load(ModelCheckpoint checkpoint, LlavaTokenizer? tokenizer, LoadOptions options, long start)
+    internal static LlavaSpModel Load(
+        ModelCheckpoint checkpoint, LlavaTokenizer? tokenizer, LoadOptions options, long start, Func<DeviceOptions, IBackend>? createBackend = null)
     {
         ImagePreprocessor preprocessor = CreatePreprocessor(checkpoint);
         WeightFormat format = options.Weights ?? checkpoint.StoredFormat;
         var plan = WeightPlan.For(format);
-        IBackend backend = BackendFactory.Create(options.Device);
+        IBackend backend = (createBackend ?? BackendFactory.Create)(options.Device);
         ImageEncoder? encoder = null;
         try
         {
@@ -139,7 +140,6 @@ public sealed class LlavaSpModel : IDisposable
         Encoder.Dispose();
         Decoder.Dispose();
         Backend.Dispose();
-        Gate.Dispose();
     }
 
     private static ImagePreprocessor CreatePreprocessor(ModelCheckpoint checkpoint)

@@ -8,17 +8,19 @@ namespace LlavaSp;
 
 /// <summary>
 /// One conversation on a model. Prompts are given whole; what they have in common with the last one, pictures included, is not computed again.
-/// Not thread-safe; sessions of one model take turns.
+/// Not thread-safe, and not to be called from within <c>onToken</c>; sessions of one model take turns, answer by answer.
 /// </summary>
 public sealed class LlavaSpSession : IDisposable
 {
     private readonly LlavaSpModel _model;
     private readonly SequenceRunner _runner;
+    private bool _disposed;
 
     internal LlavaSpSession(LlavaSpModel model, int contextLength)
     {
         _model = model;
-        _runner = new SequenceRunner(model.Backend, model.Checkpoint.Decoder, model.Decoder, model.Encoder, contextLength, model.KvFormat);
+        _runner = Exclusively(() => new SequenceRunner(
+            model.Backend, model.Checkpoint.Decoder, model.Decoder, model.Encoder, contextLength, model.KvFormat));
     }
 
     /// <summary>Positions that fit, pictures included.</summary>
@@ -33,13 +35,18 @@ public sealed class LlavaSpSession : IDisposable
     /// <exception cref="PromptException">Placeholders and pictures do not match, or an id is unknown.</exception>
     public int LengthOf(GenerationRequest request) => Sequence(request).Length;
 
-    /// <summary>Forgets what the cache holds.</summary>
-    public void Reset() => _runner.Reset();
+    /// <summary>Forgets what the cache holds, and the features of pictures.</summary>
+    public void Reset() => Exclusively(() =>
+    {
+        _runner.Reset();
+        return true;
+    });
 
     /// <summary>Answers, token by token as they come. <see cref="LastResult"/> is set when the sequence ends.</summary>
     /// <param name="request">Prompt and options.</param>
-    /// <param name="cancellationToken">Stops after the token at work; the cache stays usable.</param>
-    /// <exception cref="PromptException">The prompt does not fit its pictures or the context.</exception>
+    /// <param name="cancellationToken">Stops after the token, or the picture or layer of the prompt, at work; the cache stays usable.</param>
+    /// <exception cref="PromptException">The prompt does not fit its pictures or the context, or no token is asked for.</exception>
+    /// <exception cref="LlavaSpException">A sampling option is out of range, a stop string is empty, or the model computes NaN.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
     public async IAsyncEnumerable<GeneratedToken> StreamAsync(
         GenerationRequest request, [EnumeratorCancellation] CancellationToken cancellationToken = default)
@@ -75,24 +82,39 @@ public sealed class LlavaSpSession : IDisposable
     /// <summary>Answers on the calling thread.</summary>
     /// <param name="request">Prompt and options.</param>
     /// <param name="onToken">Called with every token.</param>
-    /// <param name="cancellationToken">Stops after the token at work; the cache stays usable.</param>
+    /// <param name="cancellationToken">Stops after the token, or the picture or layer of the prompt, at work; the cache stays usable.</param>
     /// <inheritdoc cref="StreamAsync" path="/exception"/>
     public GenerationResult Generate(GenerationRequest request, Action<GeneratedToken>? onToken = null, CancellationToken cancellationToken = default)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(request.MaxNewTokens, 1, nameof(request.MaxNewTokens));
+        if (request.MaxNewTokens < 1) throw new PromptException($"{request.MaxNewTokens} new tokens were asked for: ask for at least 1");
+        return LastResult = Exclusively(() => Run(request, onToken, cancellationToken), cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (_disposed) return;
+        _disposed = true;
+        Exclusively(() =>
+        {
+            _runner.Dispose();
+            return true;
+        });
+    }
+
+    /// <summary>A backend takes calls from one thread at a time, also those that make and free tensors.</summary>
+    private T Exclusively<T>(Func<T> work, CancellationToken cancellationToken = default)
+    {
         _model.Gate.Wait(cancellationToken);
         try
         {
-            return LastResult = Run(request, onToken, cancellationToken);
+            return work();
         }
         finally
         {
             _model.Gate.Release();
         }
     }
-
-    /// <inheritdoc/>
-    public void Dispose() => _runner.Dispose();
 
     private GenerationResult Run(GenerationRequest request, Action<GeneratedToken>? onToken, CancellationToken cancellationToken)
     {
@@ -102,7 +124,7 @@ public sealed class LlavaSpSession : IDisposable
         var sampler = new Sampler(request.Sampling, _model.Checkpoint.Decoder.VocabularySize);
         var output = new AnswerText(_model.Tokenizer, request.StopStrings);
         cancellationToken.ThrowIfCancellationRequested();
-        int reused = _runner.Prefill(prompt, times);
+        int reused = _runner.Prefill(prompt, times, cancellationToken: cancellationToken);
 
         var tokens = new List<GeneratedToken>(Math.Min(request.MaxNewTokens, 4096));
         var logits = request.Sampling.IsPlainGreedy ? null : new float[_model.Checkpoint.Decoder.VocabularySize];
@@ -125,6 +147,8 @@ public sealed class LlavaSpSession : IDisposable
                 : _runner.Length >= _runner.Capacity ? FinishReason.Context
                 : null;
             if (finish is not null) text += output.Flush();
+            // What was held back for an unfinished character can complete a stop string.
+            if (output.Stopped) finish = FinishReason.StopString;
             var token = new GeneratedToken(id, text, sampler.ChosenLogProbability, sampler.TopLogProbabilities);
             tokens.Add(token);
             onToken?.Invoke(token);

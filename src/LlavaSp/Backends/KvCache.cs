@@ -20,6 +20,17 @@ public sealed record KvCacheShape(int Layers, int KvHeads, int HeadDim, int Capa
 {
     /// <summary>Bytes of keys and values together when full.</summary>
     public long ByteLength => 2L * Layers * KvHeads * HeadDim * Capacity * (Format == KvFormat.F16 ? 2 : 4);
+
+    /// <summary>For backends that keep the cache in this machine's memory: refuses one that is larger than all of it, before anything is allocated.</summary>
+    /// <exception cref="DeviceException">The cache is too large; the message says what fits.</exception>
+    public void RequireHostMemory()
+    {
+        long memory = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        if (ByteLength <= memory) return;
+        throw new DeviceException(
+            $"a context of {Capacity} positions takes {ByteLength / 1e9:f0} GB of key-value cache, this machine has {memory / 1e9:f0} GB: "
+            + $"ask for at most {memory / (ByteLength / Capacity)} positions");
+    }
 }
 
 /// <summary>Keys (after rope) and values of one sequence, per layer, owned by a backend. Which positions hold something is the caller's business.</summary>

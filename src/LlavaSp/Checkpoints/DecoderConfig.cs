@@ -37,8 +37,11 @@ public sealed record DecoderConfig
     /// <summary>Vocabulary size.</summary>
     public required int VocabularySize { get; init; }
 
-    /// <summary>Positions that the model was trained for; the limit of the context.</summary>
+    /// <summary>Positions that the model was trained for: dynamic rotary scaling begins beyond them.</summary>
     public required int MaxPositions { get; init; }
+
+    /// <summary>Positions that a sliding attention sees (Mistral); <see cref="int.MaxValue"/> without one.</summary>
+    public int SlidingWindow { get; init; } = int.MaxValue;
 
     /// <summary>Epsilon of RMSNorm.</summary>
     public required float NormEpsilon { get; init; }
@@ -55,8 +58,11 @@ public sealed record DecoderConfig
     /// <summary>Whether the output matrix is the embedding table.</summary>
     public bool TieWordEmbeddings { get; init; }
 
-    /// <summary>Positions a sequence may have: the trained ones, times the factor when rotary scaling stretches them.</summary>
-    public int ContextLength => RopeScaling == RopeScalingKind.None ? MaxPositions : (int)Math.Min(1 << 24, MaxPositions * RopeFactor);
+    /// <summary>
+    /// Positions a sequence may have: the trained ones, times the factor when rotary scaling stretches them. Inside its window a sliding attention sees
+    /// everything, so the window bounds the context.
+    /// </summary>
+    public int ContextLength => (int)Math.Min(Math.Min(1 << 24, MaxPositions * RopeFactor), SlidingWindow);
 
     /// <summary>Reads the fields of transformers' LlamaConfig; missing ones take that class's defaults.</summary>
     /// <exception cref="CheckpointException">A field has an impossible value, or asks for something this decoder does not do.</exception>
@@ -72,8 +78,8 @@ public sealed record DecoderConfig
         if (headDim % 2 != 0) throw new CheckpointException($"{json.Path}: head width {headDim} is odd, rotary embedding needs an even one");
         if (json.Text("hidden_act") is { } act && act != "silu")
             throw new CheckpointException($"{json.Path}: 'hidden_act' is '{act}', only 'silu' is supported");
+        if (json.Bool("mlp_bias", false)) throw new CheckpointException($"{json.Path}: 'mlp_bias' is true, biases in the MLP are not supported");
         (RopeScalingKind scaling, double factor) = ParseScaling(json);
-        int positions = json.Int("max_position_embeddings", 2048, high: 1 << 24);
         return new DecoderConfig
         {
             HiddenSize = hidden,
@@ -83,8 +89,8 @@ public sealed record DecoderConfig
             KvHeads = kvHeads,
             HeadDim = headDim,
             VocabularySize = json.Int("vocab_size", 32000, high: 1 << 22),
-            // Inside the window a sliding attention sees everything, so the window bounds the context instead.
-            MaxPositions = Math.Min(positions, json.Int("sliding_window", positions)),
+            MaxPositions = json.Int("max_position_embeddings", 2048, high: 1 << 24),
+            SlidingWindow = json.Int("sliding_window", int.MaxValue),
             NormEpsilon = (float)json.Positive("rms_norm_eps", 1e-6),
             RopeTheta = json.Positive("rope_theta", 10000),
             RopeScaling = scaling,
@@ -100,9 +106,13 @@ public sealed record DecoderConfig
         return kind switch
         {
             "default" => (RopeScalingKind.None, 1),
-            "linear" => (RopeScalingKind.Linear, scaling.Positive("factor")),
-            "dynamic" => (RopeScalingKind.Dynamic, scaling.Positive("factor")),
+            "linear" => (RopeScalingKind.Linear, Factor()),
+            "dynamic" => (RopeScalingKind.Dynamic, Factor()),
             _ => throw new CheckpointException($"{scaling.Path}: scaling type '{kind}' is not supported, only linear and dynamic are"),
         };
+
+        double Factor() => scaling.Positive("factor") is >= 1 and <= 1024 and var factor
+            ? factor
+            : throw new CheckpointException($"{scaling.Path}: 'factor' must be a number from 1 to 1024");
     }
 }

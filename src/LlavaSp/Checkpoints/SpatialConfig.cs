@@ -17,6 +17,8 @@ public sealed record SpatialConfig(SpatialMode? Mode, int[] KernelSizes, int Wid
     /// <summary>Stride of conv_CM: a literal in upstream's llava_arch.py, not to be read from a tensor.</summary>
     public const int FusionStride = 2;
 
+    private const int MaxWidth = 1 << 20;
+
     /// <summary>Epsilon of the fusion's LayerNorms: torch's default.</summary>
     public const float FusionNormEpsilon = 1e-5f;
 
@@ -36,6 +38,8 @@ public sealed record SpatialConfig(SpatialMode? Mode, int[] KernelSizes, int Wid
             Match match = NameMap.SpatialKernel().Match(entry.Name);
             if (!match.Success) continue;
             int k = int.Parse(match.Groups["size"].ValueSpan, CultureInfo.InvariantCulture);
+            if (entry.Info.Shape.Length < 2 || entry.Info.Shape[0] is < 1 or > MaxWidth)
+                throw new CheckpointException($"{entry.Origin}: '{entry.Info.Name}' is {entry.Info.ShapeText}, not a convolution's weight");
             if (k < 1 || k > grid) throw new CheckpointException($"{entry.Origin}: '{entry.Info.Name}' does not fit the grid of {grid} x {grid} patches");
             if (!kernels.TryAdd(k, (entry, match.Groups["pooled"].Success)))
                 throw new CheckpointException($"{entry.Origin}: there are two convolutions of size {k}: pooling and cropping tensors are mixed");
@@ -72,11 +76,12 @@ public sealed record SpatialConfig(SpatialMode? Mode, int[] KernelSizes, int Wid
 
     private static int FusionKernel(TensorCatalog catalog, int channels, int grid)
     {
-        TensorInfo info = catalog.Entries["conv_CM.weight"].Info;
+        (_, _, TensorInfo info, string origin) = catalog.Entries["conv_CM.weight"];
+        if (info.Shape.Length < 2) throw new CheckpointException($"{origin}: '{info.Name}' is {info.ShapeText}, not a convolution's weight");
         // As integers it is stored flat: [width, k*k*channels], half of that in bytes for int4.
         int k = info.Shape.Length == 4
             ? (int)Math.Min(int.MaxValue, info.Shape[3])
             : (int)Math.Round(Math.Sqrt((double)info.Shape[^1] * (info.DType == DType.U8 ? 2 : 1) / channels));
-        return k >= 1 && k <= grid ? k : throw new CheckpointException($"conv_CM.weight {info.ShapeText} does not fit the grid of {grid} x {grid} patches");
+        return k >= 1 && k <= grid ? k : throw new CheckpointException($"{origin}: '{info.Name}' {info.ShapeText} does not fit the grid of {grid} x {grid} patches");
     }
 }

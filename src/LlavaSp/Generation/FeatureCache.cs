@@ -12,14 +12,17 @@ internal sealed class FeatureCache(ImageEncoder encoder, int capacity) : IDispos
     /// <summary>Features [length, hidden], owned by the cache and valid until as many other pictures were asked for as the cache keeps.</summary>
     public Tensor Get(PreparedImage image, StageTimes times, ITraceSink? trace = null)
     {
-        for (LinkedListNode<(string Hash, Tensor Features)>? node = _recent.First; node is not null && trace is null; node = node.Next)
+        LinkedListNode<(string Hash, Tensor Features)>? known = _recent.First;
+        while (known is not null && known.Value.Hash != image.ContentHash) known = known.Next;
+        if (known is not null) _recent.Remove(known);
+        if (known is not null && trace is null)
         {
-            if (node.Value.Hash != image.ContentHash) continue;
-            _recent.Remove(node);
-            _recent.AddFirst(node);
-            return node.Value.Features;
+            _recent.AddFirst(known);
+            return known.Value.Features;
         }
 
+        // A trace wants to see the picture being encoded.
+        known?.Value.Features.Dispose();
         Tensor features = encoder.Encode(image, times, trace);
         _recent.AddFirst((image.ContentHash, features));
         if (_recent.Count > capacity)
@@ -31,10 +34,13 @@ internal sealed class FeatureCache(ImageEncoder encoder, int capacity) : IDispos
         return features;
     }
 
-    /// <inheritdoc/>
-    public void Dispose()
+    /// <summary>Releases all features.</summary>
+    public void Clear()
     {
         foreach ((_, Tensor features) in _recent) features.Dispose();
         _recent.Clear();
     }
+
+    /// <inheritdoc/>
+    public void Dispose() => Clear();
 }

@@ -26,9 +26,21 @@ public static class ModelTracer
         SequenceRunner runner = session.Runner;
         if (prompt.Length + steps > runner.Capacity)
             throw new PromptException($"{prompt.Length} positions and {steps} steps do not fit the context of {runner.Capacity}: use fewer --steps");
-        runner.Prefill(prompt, new StageTimes(), trace, trace.WithPrefix);
-        if (steps == 0) return;
+        model.Gate.Wait();
+        try
+        {
+            runner.Prefill(prompt, new StageTimes(), trace, trace.WithPrefix);
+            if (steps > 0) Greedy(model, runner, steps, trace);
+        }
+        finally
+        {
+            model.Gate.Release();
+        }
+    }
 
+    private static void Greedy(LlavaSpModel model, SequenceRunner runner, int steps, TraceFile trace)
+    {
+        int vocabulary = model.Checkpoint.Decoder.VocabularySize;
         var greedy = new int[steps];
         var logits = trace.Wants("greedy_logits") ? new float[(long)steps * vocabulary] : null;
         for (int i = 0; i < steps; i++)

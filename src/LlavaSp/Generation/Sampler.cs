@@ -1,32 +1,38 @@
 namespace LlavaSp.Generation;
 
-/// <summary>A token and its log-probability (natural logarithm) under the model, before temperature, penalties and filters.</summary>
-/// <param name="Id">Token id.</param>
-/// <param name="LogProbability">ln p.</param>
-public readonly record struct TokenLogProbability(int Id, float LogProbability);
-
 /// <summary>
-/// Chooses the next token from logits. Order as in transformers: penalties, temperature, top-k, top-p, min-p.
+/// Chooses the next token from logits. Order as in transformers: penalties, temperature, top-k, top-p, min-p. Tokens rank by score, equal ones by id,
+/// so that a seed gives the same answer everywhere. Not thread-safe. Allocates only for log-probabilities.
 /// </summary>
 public sealed class Sampler
 {
     private readonly SamplingOptions _options;
     private readonly Random _random;
     private readonly float[] _scores;
-    private readonly int[] _order;
-    private readonly Dictionary<int, int> _counts = [];
+    private readonly float[] _probabilities;
+    private readonly TokenRanking _ranking;
+    private readonly int[] _counts;
+    private readonly int[] _seen;
+    private int _seenCount;
 
     /// <summary>Creates a sampler for one answer.</summary>
     /// <param name="options">Options; checked here.</param>
     /// <param name="vocabulary">Number of logits.</param>
+    /// <exception cref="LlavaSpException">An option is out of range.</exception>
     public Sampler(SamplingOptions options, int vocabulary)
     {
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentOutOfRangeException.ThrowIfLessThan(vocabulary, 1);
         options.Validate();
         _options = options;
         Seed = options.Seed ?? Random.Shared.Next();
         _random = new Random(Seed);
-        _scores = new float[vocabulary];
-        _order = new int[vocabulary];
+        int drawn = options.Temperature == 0 ? 0 : vocabulary, penalised = options.HasPenalties ? vocabulary : 0;
+        _scores = new float[Math.Max(drawn, penalised)];
+        _probabilities = new float[drawn];
+        _ranking = new TokenRanking(drawn);
+        _counts = new int[penalised];
+        _seen = new int[penalised];
     }
 
     /// <summary>The seed in use.</summary>
@@ -48,75 +54,75 @@ public sealed class Sampler
             if (float.IsNaN(logit)) throw new LlavaSpException("the model computed NaN instead of logits: its weights are damaged or overflow their format");
         }
 
-        logits.CopyTo(_scores);
-        ApplyPenalties();
-        int chosen = _options.Temperature == 0 ? Best(_scores) : Draw();
-        if (_options.TopLogProbs is { } top) Report(logits, chosen, top);
-        _counts[chosen] = _counts.GetValueOrDefault(chosen) + 1;
+        if (_scores.Length > 0) logits.CopyTo(_scores);
+        if (_options.HasPenalties) ApplyPenalties();
+        int chosen = _options.Temperature == 0 ? LogProbabilities.Best(_scores.Length > 0 ? _scores : logits) : Draw();
+        if (_options.TopLogProbs is { } top) (ChosenLogProbability, TopLogProbabilities) = LogProbabilities.Of(logits, chosen, top);
+        if (_options.HasPenalties && _counts[chosen]++ == 0) _seen[_seenCount++] = chosen;
         return chosen;
     }
 
     private void ApplyPenalties()
     {
-        foreach ((int id, int count) in _counts)
+        foreach (int id in _seen.AsSpan(0, _seenCount))
         {
             ref float score = ref _scores[id];
             score = score > 0 ? score / _options.RepetitionPenalty : score * _options.RepetitionPenalty;
-            score -= count * _options.FrequencyPenalty + _options.PresencePenalty;
+            score -= _counts[id] * _options.FrequencyPenalty + _options.PresencePenalty;
         }
     }
 
     private int Draw()
     {
-        for (int i = 0; i < _order.Length; i++) _order[i] = i;
-        // Best first; equal scores by id, so that a seed gives the same answer everywhere.
-        _order.AsSpan().Sort((a, b) => _scores[a] != _scores[b] ? _scores[b].CompareTo(_scores[a]) : a.CompareTo(b));
-        int kept = _options.TopK > 0 ? Math.Min(_options.TopK, _order.Length) : _order.Length;
-        float best = _scores[_order[0]];
-        if (!float.IsFinite(best)) return _order[0];
-        var total = 0.0;
-        for (int i = 0; i < kept; i++) total += _scores[_order[i]] = Probability(_scores[_order[i]]);
+        int first = LogProbabilities.Best(_scores);
+        float best = _scores[first];
+        if (!float.IsFinite(best)) return first;
 
-        double limit = _options.TopP * total, floor = _options.MinP * _scores[_order[0]], mass = 0;
-        int last = 0;
-        for (int i = 0; i < kept && (i == 0 || mass < limit) && _scores[_order[i]] >= floor; i++)
+        // Probabilities relative to the best token's: the common factor falls out of everything below.
+        double total = 0, aboveFloor = 0;
+        for (int i = 0; i < _scores.Length; i++)
         {
-            mass += _scores[_order[i]];
-            last = i;
+            float p = _probabilities[i] = MathF.Exp((_scores[i] - best) / _options.Temperature);
+            total += p;
+            if (p >= _options.MinP) aboveFloor += p;
+        }
+
+        // Ranks are worked out one by one, and most answers need only a few of them.
+        _ranking.Start(_scores);
+        int kept = _scores.Length;
+        double mass = aboveFloor;
+        if (_options.TopK > 0 && _options.TopK < kept)
+        {
+            kept = _options.TopK;
+            (_, total) = Keep(kept, double.PositiveInfinity, 0);
+            (kept, mass) = Keep(kept, _options.TopP < 1 ? _options.TopP * total : double.PositiveInfinity, _options.MinP);
+        }
+        else if (_options.TopP < 1)
+        {
+            (kept, mass) = Keep(kept, _options.TopP * total, _options.MinP);
         }
 
         double target = _random.NextDouble() * mass;
-        for (int i = 0; i < last; i++)
+        int chosen = first;
+        for (int rank = 0; rank < kept; rank++)
         {
-            target -= _scores[_order[i]];
-            if (target < 0) return _order[i];
+            int id = _ranking[rank];
+            // Rounding can leave a rest when all that may be drawn was passed.
+            if (_probabilities[id] == 0 || _probabilities[id] < _options.MinP) break;
+            chosen = id;
+            target -= _probabilities[id];
+            if (target < 0) break;
         }
 
-        return _order[last];
-
-        float Probability(float score) => MathF.Exp((score - best) / _options.Temperature);
+        return chosen;
     }
 
-    private void Report(ReadOnlySpan<float> logits, int chosen, int top)
+    /// <summary>The first ranks, at most <paramref name="most"/>, until their mass reaches a limit or one falls below a floor; never none.</summary>
+    private (int Count, double Mass) Keep(int most, double limit, float floor)
     {
-        float best = logits[Best(logits)];
-        double sum = 0;
-        foreach (float logit in logits) sum += Math.Exp(logit - best);
-        double normaliser = best + Math.Log(sum);
-        ChosenLogProbability = (float)(logits[chosen] - normaliser);
-        float[] values = logits.ToArray();
-        TopLogProbabilities = [.. Enumerable.Range(0, values.Length)
-            .OrderByDescending(id => values[id]).Take(top).Select(id => new TokenLogProbability(id, (float)(values[id] - normaliser)))];
-    }
-
-    private static int Best(ReadOnlySpan<float> scores)
-    {
-        int best = 0;
-        for (int i = 1; i < scores.Length; i++)
-        {
-            if (scores[i] > scores[best]) best = i;
-        }
-
-        return best;
+        double mass = 0;
+        int count = 0;
+        while (count < most && (count == 0 || mass < limit) && _probabilities[_ranking[count]] >= floor) mass += _probabilities[_ranking[count++]];
+        return (count, mass);
     }
 }

@@ -1,6 +1,9 @@
 namespace LlavaSp.Generation;
 
-/// <summary>How the next token is chosen. The defaults are greedy.</summary>
+/// <summary>
+/// How the next token is chosen. The defaults are greedy. The penalties count the tokens of the answer alone: upstream generates from embeddings, so that
+/// transformers' processors never see the prompt's ids.
+/// </summary>
 public sealed record SamplingOptions
 {
     /// <summary>0 is greedy; else logits are divided by it.</summary>
@@ -31,8 +34,10 @@ public sealed record SamplingOptions
     public int? TopLogProbs { get; init; }
 
     /// <summary>Whether the backend's argmax alone decides.</summary>
-    internal bool IsPlainGreedy =>
-        Temperature == 0 && RepetitionPenalty == 1 && FrequencyPenalty == 0 && PresencePenalty == 0 && TopLogProbs is null;
+    internal bool IsPlainGreedy => Temperature == 0 && !HasPenalties && TopLogProbs is null;
+
+    /// <summary>Whether what was chosen before matters.</summary>
+    internal bool HasPenalties => RepetitionPenalty != 1 || FrequencyPenalty != 0 || PresencePenalty != 0;
 
     /// <summary>Checks the ranges.</summary>
     /// <exception cref="LlavaSpException">A value is out of range.</exception>

@@ -43,11 +43,12 @@ internal sealed class SequenceRunner : IDisposable
     /// <summary>[1, vocabulary]: logits of the last position, after <see cref="Prefill"/> or <see cref="Step"/>.</summary>
     public Tensor Logits => _step.Logits;
 
-    /// <summary>Forgets everything.</summary>
+    /// <summary>Forgets everything and releases the features of pictures.</summary>
     public void Reset()
     {
         _held.Clear();
         _rope.Reset();
+        _features.Clear();
     }
 
     /// <summary>
@@ -55,7 +56,10 @@ internal sealed class SequenceRunner : IDisposable
     /// </summary>
     /// <returns>Positions that were not computed again.</returns>
     /// <exception cref="PromptException">The prompt does not fit the context.</exception>
-    public int Prefill(PromptSequence prompt, StageTimes times, ITraceSink? trace = null, Func<string, ITraceSink?>? pictureTrace = null)
+    /// <exception cref="OperationCanceledException">Cancelled between two pictures or layers; what the cache holds stays known.</exception>
+    public int Prefill(
+        PromptSequence prompt, StageTimes times, ITraceSink? trace = null, Func<string, ITraceSink?>? pictureTrace = null,
+        CancellationToken cancellationToken = default)
     {
         if (prompt.Length > Capacity)
         {
@@ -64,17 +68,23 @@ internal sealed class SequenceRunner : IDisposable
         }
 
         int reused = trace is null ? CommonPrefix(prompt) : 0;
+        // Whatever happens below, positions from here on no longer hold what they did.
         _held.RemoveRange(reused, _held.Count - reused);
         if (reused == 0) _rope.Reset();
         int rows = prompt.Length - reused;
         using var work = new DecoderWorkspace(_backend, _config, rows);
-        foreach (PromptSegment segment in prompt.Segments) Splice(work.Hidden, prompt, segment, reused, times, pictureTrace);
+        foreach (PromptSegment segment in prompt.Segments)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            Splice(work.Hidden, prompt, segment, reused, times, pictureTrace);
+        }
+
         trace.AddTensor("inputs_embeds", work.Hidden);
 
         long start = Stopwatch.GetTimestamp();
-        _rope.Extend(prompt.Length);
+        _rope.Extend(reused, prompt.Length);
         using Tensor? allLogits = trace is not null && trace.Wants("logits") ? _backend.CreateTensor(rows, _config.VocabularySize) : null;
-        _decoder.Forward(work, _cache, _rope.Table, reused, trace, allLogits);
+        _decoder.Forward(work, _cache, _rope.Table, reused, trace, allLogits, cancellationToken);
         if (allLogits is not null) trace.AddTensor("logits", allLogits);
         _backend.Copy(_step.Logits, allLogits?.Slice(rows - 1, 1) ?? work.Logits);
         _held.AddRange(prompt.Keys.AsSpan(reused));
@@ -87,7 +97,7 @@ internal sealed class SequenceRunner : IDisposable
     {
         _stepId[0] = id;
         _decoder.Embed(_step.Hidden, _stepId);
-        _rope.Extend(Length + 1);
+        _rope.Extend(Length, Length + 1);
         _decoder.Forward(_step, _cache, _rope.Table, Length);
         _held.Add((UInt128)(uint)id);
     }
@@ -103,7 +113,7 @@ internal sealed class SequenceRunner : IDisposable
 
     private int CommonPrefix(PromptSequence prompt)
     {
-        if (_rope.DependsOnLength) return 0;
+        if (!_rope.KeysStay(prompt.Length)) return 0;
         // The last position is always computed: its logits are wanted.
         int limit = Math.Min(_held.Count, prompt.Length - 1), common = 0;
         while (common < limit && _held[common] == prompt.Keys[common]) common++;

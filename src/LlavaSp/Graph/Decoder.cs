@@ -61,11 +61,14 @@ internal sealed class Decoder : IDisposable
     /// Runs work.Rows positions, whose inputs stand in work.Hidden, at cache positions first …; leaves the logits of the last position in work.Logits,
     /// or those of all positions in <paramref name="allLogits"/> [rows, vocabulary] when it is given.
     /// </summary>
-    public void Forward(DecoderWorkspace work, KvCache cache, RopeTable rope, int first, ITraceSink? trace = null, Tensor? allLogits = null)
+    public void Forward(
+        DecoderWorkspace work, KvCache cache, RopeTable rope, int first, ITraceSink? trace = null, Tensor? allLogits = null,
+        CancellationToken cancellationToken = default)
     {
         var hiddenStates = trace is not null && trace.Wants("hidden") ? new float[(_layers.Length + 1) * work.Rows * _config.HiddenSize] : null;
         for (int i = 0; i < _layers.Length; i++)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             Layer layer = _layers[i];
             if (hiddenStates is not null) Keep(work.Hidden, i);
             _backend.RmsNorm(work.Normed, work.Hidden, layer.AttentionNorm, _config.NormEpsilon);

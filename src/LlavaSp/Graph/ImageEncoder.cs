@@ -28,6 +28,12 @@ internal sealed class ImageEncoder : IDisposable
         Projector = projector;
         _newlineWeights = new StageWeights(backend, checkpoint.Catalog);
         bool anyres = checkpoint.Multimodal.ImageAspectRatio == "anyres";
+        if (anyres && _merge != PatchMergeType.Flat && !checkpoint.Multimodal.DropClassToken)
+        {
+            throw new CheckpointException(
+                "config.json: 'mm_vision_select_feature' keeps the class token, which has no place in the grid that 'mm_patch_merge_type' asks for");
+        }
+
         _newline = anyres && _merge == PatchMergeType.SpatialUnpad ? _newlineWeights.Vector("image_newline", _hidden) : null;
     }
 
@@ -65,27 +71,39 @@ internal sealed class ImageEncoder : IDisposable
         TracePatches(features, tiles, trace);
         start = times.AddSince(Stage.Vision, start, _backend);
 
-        Tensor all = _backend.CreateTensor(tiles * (spatial + patches) + (_newline is null ? 0 : 1), _hidden);
-        if (Spatial is not null)
+        // A single tile is in order already, and nothing follows its rows.
+        bool ordered = image.Geometry is null;
+        Tensor? newline = ordered ? null : _newline;
+        Tensor all = _backend.CreateTensor(tiles * (spatial + patches) + (newline is null ? 0 : 1), _hidden);
+        Tensor result = all;
+        try
         {
-            Spatial.Encode(all.Slice(0, tiles * spatial), features, tiles, trace);
-            start = times.AddSince(Stage.SpatialTokens, start, _backend);
-        }
+            if (Spatial is not null)
+            {
+                Spatial.Encode(all.Slice(0, tiles * spatial), features, tiles, trace);
+                start = times.AddSince(Stage.SpatialTokens, start, _backend);
+            }
 
-        Projector.Project(all.Slice(tiles * spatial, tiles * patches), features);
-        if (_newline is not null) _backend.Copy(all.Slice(all.Rows - 1, 1), _newline);
-        if (image.Geometry is not null)
+            Projector.Project(all.Slice(tiles * spatial, tiles * patches), features);
+            if (newline is not null) _backend.Copy(all.Slice(all.Rows - 1, 1), newline);
+            if (!ordered)
+            {
+                int[] rows = Order(image);
+                result = _backend.CreateTensor(rows.Length, _hidden);
+                _backend.Gather(result, all, rows);
+                all.Dispose();
+            }
+
+            trace.AddTensor(ordered ? "image_features" : "merged", result);
+            times.AddSince(Stage.Projector, start, _backend);
+            return result;
+        }
+        catch
         {
-            int[] rows = Order(image);
-            Tensor ordered = _backend.CreateTensor(rows.Length, _hidden);
-            _backend.Gather(ordered, all, rows);
             all.Dispose();
-            all = ordered;
+            result.Dispose();
+            throw;
         }
-
-        trace.AddTensor(image.Geometry is null ? "image_features" : "merged", all);
-        times.AddSince(Stage.Projector, start, _backend);
-        return all;
     }
 
     /// <inheritdoc/>

@@ -22,7 +22,12 @@ public sealed partial class ReferenceBackend : IBackend
     public Weight CreateWeight(WeightSource source, WeightFormat format) => ReferenceWeight.Create(source, format);
 
     /// <inheritdoc/>
-    public KvCache CreateKvCache(KvCacheShape shape) => new ReferenceKvCache(shape);
+    public KvCache CreateKvCache(KvCacheShape shape)
+    {
+        // Its numbers are float32 whatever the format.
+        (shape with { Format = KvFormat.F32 }).RequireHostMemory();
+        return new ReferenceKvCache(shape);
+    }
 
     /// <inheritdoc/>
     public void Copy(Tensor destination, Tensor source) => Of(source).Span.CopyTo(Of(destination).Span);

@@ -1,0 +1,76 @@
+using LlavaSp.Backends;
+using LlavaSp.Backends.Cpu;
+using LlavaSp.Generation;
+using LlavaSp.Quantization;
+using LlavaSp.Tests.Checkpoints;
+
+namespace LlavaSp.Tests.Generation;
+
+/// <summary>Steps that run for every token leave the garbage collector alone. The reference backend allocates by design and has no part in this.</summary>
+public sealed class AllocationTests
+{
+    [Theory]
+    [InlineData("f32")]
+    [InlineData("f16")]
+    [InlineData("int8")]
+    [InlineData("int4")]
+    public void ADecodeStepAllocatesNothing(string weights)
+    {
+        WeightFormat format = weights switch
+        {
+            "f32" => WeightFormat.F32,
+            "f16" => WeightFormat.F16,
+            "int8" => WeightFormat.Int8(32),
+            _ => WeightFormat.Int4(32),
+        };
+        using LlavaSpModel model = LlavaSpModel.Load(Goldens.Checkpoint("pooling-f32"), Options() with { Weights = format });
+        Assert.Equal(0, AllocatedInSteps(model, [1, 20, 30], 50));
+    }
+
+    [Fact]
+    public void ADecodeStepBeyondTheTrainedLengthAllocatesNothing()
+    {
+        using TemporaryFolder folder = TestModels.Edited("pooling-f32", config =>
+        {
+            config["max_position_embeddings"] = 16;
+            config["rope_scaling"] = new System.Text.Json.Nodes.JsonObject { ["type"] = "dynamic", ["factor"] = 8.0 };
+        });
+        using LlavaSpModel model = LlavaSpModel.Load(folder.Root, Options());
+        Assert.Equal(0, AllocatedInSteps(model, [1, 20, 30], 50));
+    }
+
+    [Theory]
+    [InlineData(0, 1f, 0f)]
+    [InlineData(40, 1f, 0f)]
+    [InlineData(0, 0.9f, 0f)]
+    [InlineData(40, 0.9f, 0.05f)]
+    public void AChoiceAllocatesNothing(int topK, float topP, float minP)
+    {
+        var random = new Random(1);
+        float[] logits = [.. Enumerable.Range(0, 32000).Select(_ => (float)(random.NextDouble() * 10))];
+        var sampler = new Sampler(
+            new SamplingOptions { Temperature = 1, TopK = topK, TopP = topP, MinP = minP, RepetitionPenalty = 1.1f, Seed = 1 }, logits.Length);
+        sampler.Choose(logits);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 0; i < 20; i++) sampler.Choose(logits);
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+    }
+
+    private static long AllocatedInSteps(LlavaSpModel model, int[] ids, int steps)
+    {
+        using LlavaSpSession session = model.CreateSession(ids.Length + 2 * steps);
+        SequenceRunner runner = session.Runner;
+        runner.Prefill(PromptSequence.Create(ids, [], model.Encoder.LengthOf, 512), new StageTimes());
+        // The first steps compile.
+        for (int i = 0; i < steps; i++) runner.Step(model.Backend.Argmax(runner.Logits));
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 0; i < steps; i++) runner.Step(model.Backend.Argmax(runner.Logits));
+        return GC.GetAllocatedBytesForCurrentThread() - before;
+    }
+
+    private static LoadOptions Options()
+    {
+        if (!CpuBackend.IsAvailable(out string problem)) Assert.Skip($"the CPU backend is not there: {problem}");
+        return TestModels.Options() with { Device = new DeviceOptions("cpu", 1) };
+    }
+}
