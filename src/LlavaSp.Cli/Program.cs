@@ -1,1 +1,31 @@
-Console.WriteLine("llava-sp");
+using System.CommandLine;
+using System.CommandLine.Invocation;
+using LlavaSp;
+using LlavaSp.Cli.Commands;
+using LlavaSp.Cli.Running;
+
+return await ErrorBoundary.RunAsync(async () =>
+{
+    PipeOutput.Install();
+    RootCommand root = new("LLaVA-SP on this machine: a picture and a question in, an answer out.")
+    {
+        DemoCommand.Create(),
+        DescribeCommand.Create(),
+        ChatCommand.Create(),
+        InspectCommand.Create(),
+        TraceCommand.Create(),
+    };
+
+    // A prompt may begin with '@': nothing on the command line is the name of a file with more arguments.
+    ParseResult result = root.Parse(args.Length == 0 ? ["--help"] : args, new ParserConfiguration { ResponseFileTokenReplacer = null });
+    if (result.Action is ParseErrorAction)
+    {
+        bool atRoot = result.CommandResult.Command == root;
+        throw new LlavaSpException(atRoot && result.UnmatchedTokens.Count > 0
+            ? $"there is no command '{result.UnmatchedTokens[0]}': try llava-sp --help"
+            : $"{string.Join("; ", result.Errors.Select(error => error.Message.TrimEnd('.')))}: "
+                + $"try llava-sp {(atRoot ? "" : result.CommandResult.Command.Name + " ")}--help");
+    }
+
+    return await result.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+});

@@ -28,6 +28,9 @@ public interface ITensorSource : IDisposable
     /// <exception cref="CheckpointException">No tensor of that name, or it is larger than 2 GiB.</exception>
     ReadOnlySpan<byte> GetBytes(string name);
 
+    /// <summary>Name of the file that holds the tensor, without its folder; empty where the source does not know.</summary>
+    string FileOf(string name) => "";
+
     /// <summary>Says that the tensor's pages are not needed again soon, so that loading does not keep the files in memory.</summary>
     void Evict(string name);
 }

@@ -57,12 +57,20 @@ public sealed class ModelCheckpoint : IDisposable
 
     /// <summary>Opens a checkpoint.</summary>
     /// <exception cref="CheckpointException">Something is missing, damaged, or does not fit; the message says what and where.</exception>
-    public static ModelCheckpoint Open(ModelLocation location)
+    public static ModelCheckpoint Open(ModelLocation location) => Open(location, null);
+
+    /// <summary>Opens a checkpoint whose tensors may be incomplete, for inspection.</summary>
+    /// <param name="location">The folders.</param>
+    /// <param name="problems">Receives what is wrong with the tensors.</param>
+    /// <exception cref="CheckpointException">It cannot be opened at all.</exception>
+    internal static ModelCheckpoint OpenIncomplete(ModelLocation location, List<string> problems) => Open(location, problems);
+
+    private static ModelCheckpoint Open(ModelLocation location, List<string>? problems)
     {
         var checkpoint = new ModelCheckpoint(location, new TensorCatalog());
         try
         {
-            checkpoint.Open();
+            checkpoint.Open(problems);
             return checkpoint;
         }
         catch
@@ -75,7 +83,7 @@ public sealed class ModelCheckpoint : IDisposable
     /// <inheritdoc/>
     public void Dispose() => Catalog.Dispose();
 
-    private void Open()
+    private void Open(List<string>? problems)
     {
         string folder = CheckpointPaths.Require(Location.Model, "--model");
         string configPath = Path.Combine(folder, "config.json");
@@ -89,14 +97,27 @@ public sealed class ModelCheckpoint : IDisposable
 
         OpenLanguageModel(folder);
         OpenVisionTower(folder);
-        CheckVisionShapes();
-        Spatial = SpatialConfig.Detect(Catalog, Vision.Grid, Vision.HiddenSize);
+        if (problems is null) CheckVisionShapes();
+        DetectVariant(problems);
         if (Spatial.Mode is not null && !Multimodal.DropClassToken)
             throw new CheckpointException($"{configPath}: 'mm_vision_select_feature' keeps the class token, which spatial tokens cannot use");
         if (Multimodal.ImageAspectRatio == "anyres" && Multimodal.GridPinpoints.Length == 0)
             throw new CheckpointException($"{configPath}: 'image_aspect_ratio' is anyres, but 'image_grid_pinpoints' is missing");
         EndIds = ReadEndIds(folder);
-        StoredFormat = FindStoredFormat();
+        StoredFormat = FindStoredFormat(problems is null);
+    }
+
+    private void DetectVariant(List<string>? problems)
+    {
+        try
+        {
+            Spatial = SpatialConfig.Detect(Catalog, Vision.Grid, Vision.HiddenSize);
+        }
+        catch (CheckpointException e) when (problems is not null)
+        {
+            problems.Add(e.Message);
+            Spatial = new SpatialConfig(null, [], 0, 0, "not recognised");
+        }
     }
 
     private void OpenLanguageModel(string folder)
@@ -230,12 +251,12 @@ public sealed class ModelCheckpoint : IDisposable
         return ids.Length > 0 ? ids : [2];
     }
 
-    private WeightFormat FindStoredFormat()
+    private WeightFormat FindStoredFormat(bool required)
     {
-        TensorInfo sample = Catalog.Entries.TryGetValue("model.layers.0.self_attn.q_proj.weight", out CatalogEntry? entry)
-            ? entry.Info
-            : throw new CheckpointException($"{Location.Model}: tensor 'model.layers.0.self_attn.q_proj.weight' is missing: not a Llama-family decoder");
-        return sample.DType switch
+        const string Sample = "model.layers.0.self_attn.q_proj.weight";
+        if (!Catalog.Entries.TryGetValue(Sample, out CatalogEntry? entry) && required)
+            throw new CheckpointException($"{Location.Model}: tensor '{Sample}' is missing: not a Llama-family decoder");
+        return entry?.Info.DType switch
         {
             DType.I8 when Catalog.GroupSize > 0 => WeightFormat.Int8(Catalog.GroupSize),
             DType.U8 when Catalog.GroupSize > 0 => WeightFormat.Int4(Catalog.GroupSize),

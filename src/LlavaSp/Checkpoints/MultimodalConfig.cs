@@ -32,6 +32,16 @@ public sealed record MultimodalConfig
     /// <summary>Length at which upstream cuts the spliced sequence; null when the config does not say.</summary>
     public required int? MaxSequenceLength { get; init; }
 
+    /// <summary>Index of the hidden state that the vision tower gives: 0 is the embedding, i follows layer i; no later layer runs.</summary>
+    /// <exception cref="CheckpointException">The tower has no such layer.</exception>
+    internal int SelectedState(VisionConfig vision)
+    {
+        int selected = SelectLayer < 0 ? vision.Layers + 1 + SelectLayer : SelectLayer;
+        return selected >= 0 && selected <= vision.Layers
+            ? selected
+            : throw new CheckpointException($"config.json: 'mm_vision_select_layer' {SelectLayer} does not exist in a tower of {vision.Layers} layers");
+    }
+
     /// <summary>Reads upstream's fields, or those of transformers' LlavaConfig and LlavaNextConfig.</summary>
     /// <exception cref="CheckpointException">A field has an impossible value.</exception>
     internal static MultimodalConfig Parse(JsonConfig json)

@@ -56,6 +56,9 @@ public sealed class PyTorchFile : ITensorSource
     }
 
     /// <inheritdoc/>
+    public string FileOf(string name) => Path.GetFileName(_file.Path);
+
+    /// <inheritdoc/>
     public ReadOnlySpan<byte> GetBytes(string name)
     {
         TorchView view = Find(name);

@@ -58,6 +58,9 @@ public sealed class SafetensorsFile : ITensorSource
     }
 
     /// <inheritdoc/>
+    public string FileOf(string name) => Path.GetFileName(_file.Path);
+
+    /// <inheritdoc/>
     public ReadOnlySpan<byte> GetBytes(string name)
     {
         SafetensorsEntry entry = Find(name);

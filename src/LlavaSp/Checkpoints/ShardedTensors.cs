@@ -39,6 +39,9 @@ public sealed class ShardedTensors : ITensorSource
     }
 
     /// <inheritdoc/>
+    public string FileOf(string name) => Find(name).FileOf(name);
+
+    /// <inheritdoc/>
     public ReadOnlySpan<byte> GetBytes(string name) => Find(name).GetBytes(name);
 
     /// <inheritdoc/>

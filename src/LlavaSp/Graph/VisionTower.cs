@@ -42,9 +42,7 @@ internal sealed class VisionTower : IDisposable
     public static VisionTower Load(
         IBackend backend, TensorCatalog catalog, VisionConfig config, MultimodalConfig multimodal, WeightPlan plan, bool allLayers)
     {
-        int selected = multimodal.SelectLayer < 0 ? config.Layers + 1 + multimodal.SelectLayer : multimodal.SelectLayer;
-        if (selected < 0 || selected > config.Layers)
-            throw new CheckpointException($"config.json: 'mm_vision_select_layer' {multimodal.SelectLayer} does not exist in a tower of {config.Layers} layers");
+        int selected = multimodal.SelectedState(config);
         var weights = new StageWeights(backend, catalog);
         int d = config.HiddenSize, cells = config.Grid * config.Grid;
         const string Embeddings = "vision_model.embeddings.", PreNorm = "vision_model.pre_layrnorm.";

@@ -1,0 +1,58 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+
+namespace LlavaSp.Cli.Options;
+
+/// <summary>Options whose wrong values are explained in one line.</summary>
+internal static class Choices
+{
+    /// <summary>An option that takes one of a few words.</summary>
+    public static Option<T> OneOf<T>(string name, string description, params (string Word, T Value)[] choices)
+    {
+        string[] words = [.. choices.Select(choice => choice.Word)];
+        return Parsed(name, description, string.Join('|', words), text =>
+        {
+            int index = Array.IndexOf(words, text);
+            return index >= 0 ? choices[index].Value : throw new LlavaSpException($"choose one of {string.Join(", ", words)}");
+        });
+    }
+
+    /// <summary>An option whose text is read by a function that complains with a <see cref="LlavaSpException"/>.</summary>
+    public static Option<T> Parsed<T>(string name, string description, string helpName, Func<string, T> parse) => new(name)
+    {
+        Description = description,
+        HelpName = helpName,
+        CustomParser = result =>
+        {
+            string text = result.Tokens.Count > 0 ? result.Tokens[^1].Value : "";
+            try
+            {
+                return parse(text);
+            }
+            catch (LlavaSpException e)
+            {
+                result.AddError($"{name} {text}: {e.Message}");
+                return default;
+            }
+        },
+    };
+
+    /// <summary>A text option that may stand several times, one value each.</summary>
+    public static Option<string[]> Repeated(string name, string description, string helpName) => new(name)
+    {
+        Description = description,
+        HelpName = helpName,
+        Arity = ArgumentArity.OneOrMore,
+        DefaultValueFactory = static _ => [],
+    };
+
+    /// <summary>Whether pictures are turned upright as their EXIF tag says.</summary>
+    public static Option<bool?> Exif(bool fallback) => OneOf<bool?>(
+        "--exif", $"Turn pictures upright as their EXIF tag says; upstream ignores it [default: {(fallback ? "on" : "off")}]", ("on", true), ("off", false));
+
+    /// <summary>One JSON object on standard output.</summary>
+    public static Option<bool> Json() => new("--json") { Description = "Write one JSON object to standard output and nothing else" };
+
+    /// <summary>More notes on standard error.</summary>
+    public static Option<bool> Verbose() => new("--verbose") { Description = "Say on standard error what was found where, what runs, and where the time goes" };
+}

@@ -1,0 +1,44 @@
+using System.CommandLine;
+using LlavaSp.Backends;
+using LlavaSp.Quantization;
+
+namespace LlavaSp.Cli.Options;
+
+/// <summary><c>--device --threads --weights --activations --kv</c>: where and in which number formats a model runs.</summary>
+internal sealed class RuntimeOptions
+{
+    private readonly Option<string> _device = new("--device")
+    {
+        Description = "auto, cpu, cpu:ISA (scalar, avx2, avx512, avx512vnni) or reference", HelpName = "NAME", DefaultValueFactory = static _ => "auto",
+    };
+
+    private readonly Option<int> _threads = new("--threads") { Description = "Worker threads; 0 takes every processor", HelpName = "N" };
+
+    private readonly Option<WeightFormat?> _weights = Choices.Parsed<WeightFormat?>(
+        "--weights", "Weight format in memory; int8 and int4 take a group size, e.g. int4:128 [default: the checkpoint's own]", "f32|f16|bf16|int8|int4",
+        static text => WeightFormat.Parse(text));
+
+    private readonly Option<bool?> _activations = Choices.OneOf<bool?>(
+        "--activations", "Activations between integer weights: float32, or quantised on the fly [default: int8]", ("f32", false), ("int8", true));
+
+    private readonly Option<KvFormat?> _kv = Choices.OneOf<KvFormat?>(
+        "--kv", "Key-value cache [default: f32 for f32 weights, else f16]", ("f16", KvFormat.F16), ("f32", KvFormat.F32));
+
+    /// <summary>Adds the options to a command.</summary>
+    public RuntimeOptions(Command command)
+    {
+        command.Add(_device);
+        command.Add(_threads);
+        command.Add(_weights);
+        command.Add(_activations);
+        command.Add(_kv);
+    }
+
+    /// <summary>What was asked for; formats that were not are null.</summary>
+    public LoadOptions Read(ParseResult parsed) => new()
+    {
+        Device = new DeviceOptions(parsed.GetValue(_device)!, parsed.GetValue(_threads), parsed.GetValue(_activations) ?? true),
+        Weights = parsed.GetValue(_weights),
+        KvFormat = parsed.GetValue(_kv),
+    };
+}

@@ -1,0 +1,110 @@
+using LlavaSp.Quantization;
+
+namespace LlavaSp.Checkpoints;
+
+/// <summary>Sum over the tensors of one stage.</summary>
+/// <param name="Stage">vision tower, spatial tokens, projector, embedding, decoder or other.</param>
+/// <param name="Tensors">Number of tensors.</param>
+/// <param name="Parameters">Elements; two for each byte of a 4-bit matrix, none for group scales.</param>
+/// <param name="Bytes">Bytes as stored.</param>
+public sealed record StageSummary(string Stage, int Tensors, long Parameters, long Bytes);
+
+/// <summary>One tensor of a checkpoint.</summary>
+/// <param name="Name">Canonical name.</param>
+/// <param name="Stored">Name, type and shape in the file.</param>
+/// <param name="Stage">Stage that it belongs to.</param>
+/// <param name="File">File, or folder where it is not known.</param>
+/// <param name="Used">Whether the graph reads it.</param>
+public sealed record InspectedTensor(string Name, TensorInfo Stored, string Stage, string File, bool Used);
+
+/// <summary>A tensor that the graph needs and the checkpoint does not have.</summary>
+/// <param name="Name">Canonical name.</param>
+/// <param name="Shape">Shape that the config asks for.</param>
+public sealed record MissingTensor(string Name, string Shape);
+
+/// <summary>What a checkpoint is, what it holds, and everything that is wrong with it; no weight is loaded.</summary>
+public sealed class CheckpointInspection
+{
+    private static readonly string[] StageOrder = ["vision tower", "spatial tokens", "projector", "embedding", "decoder", "other"];
+
+    private CheckpointInspection(ModelCheckpoint checkpoint, List<string> problems)
+    {
+        Checkpoint = checkpoint;
+        TensorCatalog catalog = checkpoint.Catalog;
+        var missing = new List<MissingTensor>();
+        foreach (IEnumerable<ExpectedTensor> stage in ExpectedTensors.Of(checkpoint))
+        {
+            Collect(problems, () =>
+            {
+                foreach (ExpectedTensor expected in stage)
+                {
+                    if (catalog.Has(expected.Name)) Collect(problems, () => expected.Request(catalog));
+                    else missing.Add(new MissingTensor(expected.Name, expected.Shape));
+                }
+            });
+        }
+
+        Missing = missing;
+        Problems = problems;
+        HashSet<string> unused = [.. catalog.Unused];
+        Tensors =
+        [
+            .. catalog.Entries.Values.Select(entry => new InspectedTensor(
+                entry.Name, entry.Info, NameMap.Stage(entry.Name), FileOf(entry), !unused.Contains(entry.Name))),
+        ];
+        Stages =
+        [
+            .. Tensors.GroupBy(tensor => tensor.Stage).OrderBy(group => Array.IndexOf(StageOrder, group.Key)).Select(group => new StageSummary(
+                group.Key, group.Count(), group.Sum(Parameters), group.Sum(tensor => tensor.Stored.ByteLength))),
+        ];
+        LoraTargets = [.. catalog.LoraTargets.Order(StringComparer.Ordinal)];
+    }
+
+    /// <summary>Configs, folders, variant, notes; its files are closed.</summary>
+    public ModelCheckpoint Checkpoint { get; }
+
+    /// <summary>Sums per stage, in the order of the graph.</summary>
+    public IReadOnlyList<StageSummary> Stages { get; }
+
+    /// <summary>Every tensor, by canonical name.</summary>
+    public IReadOnlyList<InspectedTensor> Tensors { get; }
+
+    /// <summary>Everything that the graph needs and that is not there.</summary>
+    public IReadOnlyList<MissingTensor> Missing { get; }
+
+    /// <summary>Everything that is there and does not fit: shapes, types, a variant that is not one. One line each.</summary>
+    public IReadOnlyList<string> Problems { get; }
+
+    /// <summary>Matrices that a LoRA adapter updates.</summary>
+    public IReadOnlyList<string> LoraTargets { get; }
+
+    /// <summary>Whether the model can be loaded.</summary>
+    public bool IsComplete => Missing.Count == 0 && Problems.Count == 0;
+
+    /// <summary>Inspects a checkpoint as its authors publish it.</summary>
+    /// <exception cref="CheckpointException">It cannot even be opened: a file is missing or damaged, a config field is impossible.</exception>
+    public static CheckpointInspection Open(ModelLocation location)
+    {
+        var problems = new List<string>();
+        using ModelCheckpoint checkpoint = ModelCheckpoint.OpenIncomplete(location, problems);
+        return new CheckpointInspection(checkpoint, problems);
+    }
+
+    private static void Collect(List<string> problems, Action check)
+    {
+        try
+        {
+            check();
+        }
+        catch (CheckpointException e)
+        {
+            problems.Add(e.Message);
+        }
+    }
+
+    private static string FileOf(CatalogEntry entry) => Path.Combine(entry.Origin, entry.Source.FileOf(entry.Info.Name));
+
+    private static long Parameters(InspectedTensor tensor) => tensor.Name.EndsWith(TensorCatalog.ScaleSuffix, StringComparison.Ordinal)
+        ? 0
+        : tensor.Stored.Elements * (tensor.Stored.DType == DType.U8 ? 2 : 1);
+}
