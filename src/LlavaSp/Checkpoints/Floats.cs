@@ -23,12 +23,10 @@ internal static class Floats
                 MemoryMarshal.Cast<byte, float>(bytes).CopyTo(destination);
                 break;
             case DType.F16:
-                ReadOnlySpan<Half> halves = MemoryMarshal.Cast<byte, Half>(bytes);
-                for (int i = 0; i < halves.Length; i++) destination[i] = (float)halves[i];
+                HalfFloats.Widen(MemoryMarshal.Cast<byte, ushort>(bytes), destination);
                 break;
             case DType.BF16:
-                ReadOnlySpan<ushort> words = MemoryMarshal.Cast<byte, ushort>(bytes);
-                for (int i = 0; i < words.Length; i++) destination[i] = Bf16.Widen(words[i]);
+                Bf16.Widen(MemoryMarshal.Cast<byte, ushort>(bytes), destination);
                 break;
             case DType.F64:
                 ReadOnlySpan<double> doubles = MemoryMarshal.Cast<byte, double>(bytes);

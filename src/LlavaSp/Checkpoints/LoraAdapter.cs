@@ -1,3 +1,6 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+
 namespace LlavaSp.Checkpoints;
 
 /// <summary>
@@ -13,15 +16,40 @@ internal sealed record LoraDelta(float[] A, float[] B, int Rank, int Columns, fl
     /// <summary>Adds row <paramref name="row"/> of the update to <paramref name="destination"/> [columns].</summary>
     public void AddRow(long row, Span<float> destination)
     {
-        Span<float> update = new float[Columns];
-        for (int j = 0; j < Rank; j++)
+        ReadOnlySpan<float> b = B.AsSpan(checked((int)(row * Rank)), Rank);
+        ref float a = ref MemoryMarshal.GetArrayDataReference(A);
+        ref float output = ref MemoryMarshal.GetReference(destination[..Columns]);
+        int lanes = Vector<float>.Count, done = 0;
+        // Four vectors of columns at a time: the sums stay in registers, and A is read in whole cache lines.
+        for (; done <= Columns - 4 * lanes; done += 4 * lanes)
         {
-            float b = B[row * Rank + j];
-            ReadOnlySpan<float> a = A.AsSpan(j * Columns, Columns);
-            for (int i = 0; i < update.Length; i++) update[i] += b * a[i];
+            Vector<float> sum0 = default, sum1 = default, sum2 = default, sum3 = default;
+            var at = (nuint)done;
+            foreach (float factor in b)
+            {
+                var broadcast = new Vector<float>(factor);
+                sum0 += broadcast * Vector.LoadUnsafe(ref a, at);
+                sum1 += broadcast * Vector.LoadUnsafe(ref a, at + (nuint)lanes);
+                sum2 += broadcast * Vector.LoadUnsafe(ref a, at + (nuint)(2 * lanes));
+                sum3 += broadcast * Vector.LoadUnsafe(ref a, at + (nuint)(3 * lanes));
+                at += (nuint)Columns;
+            }
+
+            Add(ref output, done, sum0);
+            Add(ref output, done + lanes, sum1);
+            Add(ref output, done + 2 * lanes, sum2);
+            Add(ref output, done + 3 * lanes, sum3);
         }
 
-        for (int i = 0; i < update.Length; i++) destination[i] += Scale * update[i];
+        for (; done < Columns; done++)
+        {
+            float sum = 0;
+            for (int j = 0; j < Rank; j++) sum += b[j] * A[j * Columns + done];
+            destination[done] += Scale * sum;
+        }
+
+        void Add(ref float start, int offset, Vector<float> sum) =>
+            (Vector.LoadUnsafe(ref start, (nuint)offset) + new Vector<float>(Scale) * sum).StoreUnsafe(ref start, (nuint)offset);
     }
 }
 

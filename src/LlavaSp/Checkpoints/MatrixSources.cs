@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Runtime.InteropServices;
 using LlavaSp.Backends;
 using LlavaSp.Quantization;
@@ -37,15 +38,15 @@ internal sealed class KernelMatrix(WeightSource inner, int positions, int channe
     public override void ReadRows(long first, int count, Span<float> destination)
     {
         int columns = positions * channels;
-        var row = new float[columns];
+        float[] rented = ArrayPool<float>.Shared.Rent(columns);
+        Span<float> row = rented.AsSpan(0, columns);
         for (int r = 0; r < count; r++)
         {
             inner.ReadRows(first + r, 1, row);
-            Span<float> output = destination.Slice(r * columns, columns);
-            for (int p = 0; p < positions; p++)
-                for (int c = 0; c < channels; c++)
-                    output[p * channels + c] = row[c * positions + p];
+            Transposition.Run(row, channels, positions, destination.Slice(r * columns, columns));
         }
+
+        ArrayPool<float>.Shared.Return(rented);
     }
 
     public override void Evict() => inner.Evict();

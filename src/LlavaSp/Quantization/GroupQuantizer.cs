@@ -26,40 +26,21 @@ public static class GroupQuantizer
         {
             int start = g * format.GroupSize;
             ReadOnlySpan<float> group = row.Slice(start, Math.Min(format.GroupSize, row.Length - start));
-            float extreme = Extreme(group);
+            float extreme = GroupRounding.Extreme(group);
             float scale = RoundToHalf(int4 ? extreme / -8 : MathF.Abs(extreme) / 127);
             scales[g] = scale;
-            QuantizeGroup(group, scale, int4 ? -8 : -127, int4 ? 7 : 127, values.Slice(start, group.Length));
+            GroupRounding.Round(group, scale == 0 ? 0 : 1 / scale, int4 ? -8 : -127, int4 ? 7 : 127, values.Slice(start, group.Length));
         }
     }
 
     /// <summary>The opposite: values[i] * scale of its group.</summary>
     public static void Dequantize(ReadOnlySpan<sbyte> values, ReadOnlySpan<float> scales, int groupSize, Span<float> row)
     {
-        for (int i = 0; i < values.Length; i++) row[i] = values[i] * scales[i / groupSize];
-    }
-
-    private static void QuantizeGroup(ReadOnlySpan<float> group, float scale, int low, int high, Span<sbyte> values)
-    {
-        float inverse = scale == 0 ? 0 : 1 / scale;
-        for (int i = 0; i < group.Length; i++)
+        for (int g = 0; g < scales.Length; g++)
         {
-            // A subnormal scale can make the inverse infinite: 0 * inf is NaN, which the cast would turn into an arbitrary integer.
-            float rounded = MathF.Round(group[i] * inverse);
-            values[i] = float.IsNaN(rounded) ? (sbyte)0 : (sbyte)Math.Clamp(rounded, low, high);
+            int start = g * groupSize, end = Math.Min(start + groupSize, values.Length);
+            for (int i = start; i < end; i++) row[i] = values[i] * scales[g];
         }
-    }
-
-    private static float Extreme(ReadOnlySpan<float> group)
-    {
-        float extreme = 0;
-        foreach (float x in group)
-        {
-            if (!float.IsFinite(x)) throw new CheckpointException("a weight is not finite (NaN or infinity) and cannot be quantised: use f32, f16 or bf16");
-            if (MathF.Abs(x) > MathF.Abs(extreme)) extreme = x;
-        }
-
-        return extreme;
     }
 
     private static float RoundToHalf(float scale)
