@@ -14,6 +14,7 @@ return await ErrorBoundary.RunAsync(async () =>
         ChatCommand.Create(),
         InspectCommand.Create(),
         TraceCommand.Create(),
+        BenchCommand.Create(),
     };
 
     // A prompt may begin with '@': nothing on the command line is the name of a file with more arguments.

@@ -1,0 +1,78 @@
+using System.CommandLine;
+using System.Diagnostics;
+using LlavaSp.Backends;
+using LlavaSp.Checkpoints;
+using LlavaSp.Cli.Bench;
+using LlavaSp.Cli.Options;
+using LlavaSp.Cli.Output;
+using LlavaSp.Cli.Running;
+
+namespace LlavaSp.Cli.Commands;
+
+/// <summary><c>llava-sp bench</c>: the real graph on synthetic weights of a published shape, stage by stage, beside this machine's ceilings.</summary>
+internal static class BenchCommand
+{
+    public static Command Create()
+    {
+        var command = new Command("bench", "Time the real graph on random weights of a published shape, beside what this machine can do at best");
+        var shape = new Option<string>("--shape")
+        {
+            Description = string.Join(", ", SyntheticModel.Shapes), HelpName = "SHAPE", DefaultValueFactory = static _ => SyntheticModel.Shapes[0],
+        };
+        Option<SpatialMode?> variant = Choices.OneOf<SpatialMode?>(
+            "--variant", "Spatial tokens [default: cropping; none for llava-1.5-7b]", ("pooling", SpatialMode.Pooling), ("cropping", SpatialMode.Cropping), ("none", null));
+        Option<int> text = Count("--prompt-tokens", 40, "Text tokens of the prompt, beside the picture");
+        Option<int> decode = Count("--decode", 16, "Tokens to decode");
+        Option<int> repeats = Count("--repeat", 3, "Runs after one to warm up; the median counts");
+        Option<bool> json = Choices.Json();
+        command.Add(shape);
+        command.Add(variant);
+        command.Add(text);
+        command.Add(decode);
+        command.Add(repeats);
+        var runtime = new RuntimeOptions(command);
+        command.Add(json);
+        command.SetAction(parsed =>
+        {
+            string name = parsed.GetValue(shape)!;
+            bool chosen = parsed.GetResult(variant) is { Implicit: false };
+            SpatialMode? mode = chosen ? parsed.GetValue(variant) : SyntheticModel.DefaultVariant(name);
+            return Run(name, mode, runtime.Read(parsed), parsed.GetValue(text), parsed.GetValue(decode), parsed.GetValue(repeats), parsed.GetValue(json));
+        });
+        return command;
+    }
+
+    private static int Run(string shape, SpatialMode? variant, LoadOptions options, int textTokens, int decodeTokens, int repeats, bool json)
+    {
+        string[] device = options.Device.Device.Split(':', 2);
+        // First, while the machine is otherwise idle.
+        Ceilings? ceilings = Ceilings.Measure(device.Length == 2 ? device[1] : null, options.Device.Threads);
+        long start = Stopwatch.GetTimestamp();
+        using ModelCheckpoint checkpoint = SyntheticModel.Create(shape, variant);
+        using LlavaSpModel model = ProgressDisplay.Load(
+            $"generating {shape}", progress => LlavaSpModel.Load(checkpoint, null, options with { Progress = progress }, start), CancellationToken.None);
+        checkpoint.Dispose();
+        var run = new BenchRun(model, textTokens, decodeTokens);
+        IReadOnlyList<StageTiming> timings = run.Measure(repeats);
+        Dictionary<Generation.Stage, StageCost> costs = StageCost.Of(model, run.PromptLength).ToDictionary(cost => cost.Stage);
+        bool integers = model.Weights.IsInteger && options.Device.Int8Activations && model.Device.Device == "cpu";
+        BenchRow[] rows = [.. timings.Where(timing => costs.ContainsKey(timing.Stage)).Select(timing => new BenchRow(timing, costs[timing.Stage], ceilings, integers))];
+        var report = new BenchReport(model, shape, run, rows, ceilings, decodeTokens, repeats);
+        if (json) report.WriteJson();
+        else report.WriteText();
+        return ExitCode.Success;
+    }
+
+    private static Option<int> Count(string name, int value, string description) => new(name)
+    {
+        Description = description,
+        HelpName = "N",
+        DefaultValueFactory = _ => value,
+        CustomParser = result =>
+        {
+            if (result.Tokens.Count == 1 && int.TryParse(result.Tokens[0].Value, out int count) && count is >= 1 and <= 3000) return count;
+            result.AddError($"{name}: give a number from 1 to 3000");
+            return value;
+        },
+    };
+}
