@@ -50,7 +50,7 @@ internal static class ErrorBoundary
     {
         LlavaSpException => exception.Message,
         OutOfMemoryException => "not enough memory: use --weights int8 or int4, fewer --max-new-tokens, or a machine with more of it",
-        IOException or UnauthorizedAccessException => exception.Message,
+        IOException or UnauthorizedAccessException => $"reading or writing failed: {exception.Message}",
         _ => $"internal error: {exception.GetType().Name}: {exception.Message} (run with {TraceVariable}=1 for the stack)",
     });
 

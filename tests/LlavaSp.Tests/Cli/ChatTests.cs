@@ -1,0 +1,58 @@
+using System.Text.Json;
+
+namespace LlavaSp.Tests.Cli;
+
+/// <summary><c>chat</c> with its questions piped in.</summary>
+public sealed class ChatTests
+{
+    private static readonly string[] Arguments = ["chat", "--device", "reference", "--max-new-tokens", "6", "--image", CliTool.Shapes];
+
+    [Fact]
+    public void SecondTurnReusesTheFirst()
+    {
+        CliResult result = CliTool.Run("What is it?\n\nAnd the colour?\n", [.. Arguments, "--json"]);
+        JsonElement[] turns = [.. result.Json.GetProperty("turns").EnumerateArray()];
+        Assert.Equal(["What is it?", "And the colour?"], turns.Select(turn => turn.GetProperty("question").GetString()));
+        Assert.Equal(0, turns[0].GetProperty("reused_tokens").GetInt32());
+        Assert.True(turns[1].GetProperty("reused_tokens").GetInt32() > 582, "the picture was computed again");
+        Assert.True(turns[1].GetProperty("prompt_tokens").GetInt32() > turns[0].GetProperty("prompt_tokens").GetInt32());
+        Assert.Equal(0, turns[1].GetProperty("milliseconds").GetProperty("vision").GetDouble());
+        Assert.True(result.Json.GetProperty("meaningless").GetBoolean());
+        Assert.Contains("meaningless", result.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void MistakesAreToldAndTheChatGoesOn()
+    {
+        CliResult result = CliTool.Run(
+            "/stats\n/image\n/image /no/such/picture.png\n/paint\nTwo <image> of <image>?\nWhat is it?\n/stats\n/help\n/quit\nnever asked\n", Arguments);
+        Assert.Equal(0, result.ExitCode);
+        string[] told = ["no answer yet", "/image needs", "no such file", "no command /paint", "2 <image> placeholder(s) for 1 picture(s)"];
+        Assert.All(told, message => Assert.Contains(message, result.Error, StringComparison.Ordinal));
+        Assert.Contains("0 of them reused", result.Output, StringComparison.Ordinal);
+        Assert.Contains("/reset", result.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", result.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("internal error", result.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ResetForgetsPicturesAndTurns()
+    {
+        string input = $"What is it?\n/reset\nWhat is it?\n/reset\n/image {CliTool.Shapes}\nWhat is it?\n";
+        JsonElement[] turns = [.. CliTool.Run(input, [.. Arguments, "--json"]).Json.GetProperty("turns").EnumerateArray()];
+        int[] prompts = [.. turns.Select(turn => turn.GetProperty("prompt_tokens").GetInt32())];
+        Assert.True(prompts[1] < 582);
+        Assert.Equal(prompts[0], prompts[2]);
+        Assert.Equal(turns[0].GetProperty("text").GetString(), turns[2].GetProperty("text").GetString());
+        Assert.All(turns, turn => Assert.Equal(0, turn.GetProperty("reused_tokens").GetInt32()));
+    }
+
+    [Fact]
+    public void FullContextIsTold()
+    {
+        string question = string.Concat(Enumerable.Repeat("a ", 1500));
+        CliResult result = CliTool.Run($"{question}\n{question}\n/reset\nWhat?\n", [.. Arguments, "--json"]);
+        Assert.Contains("the context holds 2048", result.Error, StringComparison.Ordinal);
+        Assert.NotEqual(0, result.Json.GetProperty("turns").GetArrayLength());
+    }
+}

@@ -1,0 +1,87 @@
+using System.Diagnostics;
+using System.Text.Json;
+
+namespace LlavaSp.Tests.Cli;
+
+/// <summary>What a run of the tool left behind.</summary>
+internal sealed record CliResult(int ExitCode, string Output, string Error)
+{
+    /// <summary>The one JSON object on standard output.</summary>
+    public JsonElement Json
+    {
+        get
+        {
+            Assert.True(ExitCode == 0, $"exit code {ExitCode}: {Error}");
+            using JsonDocument document = JsonDocument.Parse(Output);
+            Assert.Equal(JsonValueKind.Object, document.RootElement.ValueKind);
+            return document.RootElement.Clone();
+        }
+    }
+
+    /// <summary>Asserts a refusal: exit code 2, nothing on standard output, one line that holds <paramref name="message"/>.</summary>
+    public void IsRefusal(string message)
+    {
+        Assert.True(ExitCode == 2, $"exit code {ExitCode}: {Error}");
+        Assert.Equal("", Output);
+        string line = Assert.Single(Error.Split('\n', StringSplitOptions.RemoveEmptyEntries));
+        Assert.StartsWith("llava-sp: ", line, StringComparison.Ordinal);
+        Assert.Contains(message, line, StringComparison.Ordinal);
+    }
+}
+
+/// <summary>Runs the built tool as a child process.</summary>
+internal static class CliTool
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
+
+    /// <summary>The cache of all runs, so that the embedded checkpoint is unpacked once.</summary>
+    public static string Cache { get; } = CreateCache();
+
+    public static string Samples { get; } = Path.GetFullPath(Path.Combine(Goldens.Root, "..", "..", "samples"));
+
+    public static string Shapes { get; } = Path.Combine(Samples, "shapes.png");
+
+    public static CliResult Run(params string[] arguments) => Run("", arguments);
+
+    public static CliResult Run(string input, string[] arguments, string? cache = null)
+    {
+        using Process process = Start(arguments, cache);
+        Task<string> output = process.StandardOutput.ReadToEndAsync(), error = process.StandardError.ReadToEndAsync();
+        process.StandardInput.Write(input);
+        process.StandardInput.Close();
+        return new CliResult(WaitForExit(process), output.Result, error.Result);
+    }
+
+    /// <summary>Starts the tool with all three streams redirected.</summary>
+    public static Process Start(string[] arguments, string? cache = null)
+    {
+        string configuration = new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
+        string tool = Path.GetFullPath(Path.Combine(Goldens.Root, "..", "..", "src", "LlavaSp.Cli", "bin", configuration, "net10.0", "llava-sp.dll"));
+        var start = new ProcessStartInfo("dotnet", [tool, .. arguments])
+        {
+            RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = Path.GetTempPath(),
+        };
+        start.Environment["XDG_CACHE_HOME"] = cache ?? Cache;
+        return Process.Start(start)!;
+    }
+
+    /// <summary>The exit code; a tool that hangs is killed and fails the test.</summary>
+    public static int WaitForExit(Process process)
+    {
+        if (!process.WaitForExit(Patience))
+        {
+            process.Kill();
+            Assert.Fail($"the tool did not end within {Patience}");
+        }
+
+        process.WaitForExit();
+        return process.ExitCode;
+    }
+
+    private static string CreateCache()
+    {
+        string cache = Directory.CreateTempSubdirectory("llava-sp-tests-").FullName;
+        AppDomain.CurrentDomain.ProcessExit += (_, _) => Directory.Delete(cache, recursive: true);
+        return cache;
+    }
+}
