@@ -39,14 +39,21 @@ internal sealed partial class Projector : IDisposable
             return new Projector(backend, [], weights);
         }
 
-        Match mlp = MlpName().Match(type);
-        if (type != "linear" && !mlp.Success)
-            throw new CheckpointException($"config.json: 'mm_projector_type' is '{type}', known are linear, mlpNx_gelu and identity");
-        int depth = mlp.Success ? int.Parse(mlp.Groups[1].ValueSpan, CultureInfo.InvariantCulture) : 1;
-        // A linear projector is one module, an MLP a sequence with a GELU at every odd place.
-        var layers = Enumerable.Range(0, depth).Select(i => type == "linear" ? "mm_projector" : $"mm_projector.{2 * i}").Select((name, i) => (
+        var layers = LayerNames(type).Select((name, i) => (
             weights.Matrix($"{name}.weight", hidden, i == 0 ? channels : hidden, plan.Vision), weights.Vector($"{name}.bias", hidden))).ToArray();
         return new Projector(backend, layers, weights);
+    }
+
+    /// <summary>Names of the linear layers in order, without <c>.weight</c>.</summary>
+    /// <exception cref="CheckpointException">The type is unknown.</exception>
+    public static IEnumerable<string> LayerNames(string type)
+    {
+        if (type == "identity") return [];
+        if (type == "linear") return ["mm_projector"];
+        Match mlp = MlpName().Match(type);
+        if (!mlp.Success) throw new CheckpointException($"config.json: 'mm_projector_type' is '{type}', known are linear, mlpNx_gelu and identity");
+        // A sequence with a GELU at every odd place.
+        return Enumerable.Range(0, int.Parse(mlp.Groups[1].ValueSpan, CultureInfo.InvariantCulture)).Select(i => $"mm_projector.{2 * i}");
     }
 
     /// <summary>Projects features [n, channels] to <paramref name="destination"/> [n, hidden].</summary>
