@@ -80,6 +80,32 @@ public sealed class ModelCheckpoint : IDisposable
         }
     }
 
+    /// <summary>A checkpoint that lies in no folder: configs and tensors as they are given. It owns the catalog.</summary>
+    internal static ModelCheckpoint FromParts(string name, DecoderConfig decoder, VisionConfig vision, MultimodalConfig multimodal, TensorCatalog catalog)
+    {
+        var checkpoint = new ModelCheckpoint(new ModelLocation(name), catalog)
+        {
+            Config = JsonConfig.Parse("{}"u8.ToArray(), name),
+            Decoder = decoder,
+            Vision = vision,
+            Multimodal = multimodal,
+            EndIds = [2],
+            TokenizerFolder = name,
+        };
+        try
+        {
+            checkpoint.CheckVisionShapes();
+            checkpoint.Spatial = SpatialConfig.Detect(catalog, vision.Grid, vision.HiddenSize);
+            checkpoint.StoredFormat = checkpoint.FindStoredFormat();
+            return checkpoint;
+        }
+        catch
+        {
+            checkpoint.Dispose();
+            throw;
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose() => Catalog.Dispose();
 

@@ -35,6 +35,14 @@ internal static partial class NameMap
         return DecoderParts.Any(part => inner.StartsWith(part, StringComparison.Ordinal)) ? $"model.{inner}" : inner;
     }
 
+    /// <summary>The name under which upstream publishes a canonical one: the inverse of <see cref="Canonical"/>.</summary>
+    public static string Published(string canonical) => canonical switch
+    {
+        _ when IsVision(canonical) => $"model.vision_tower.vision_tower.{canonical}",
+        _ when canonical.StartsWith("lm_head.", StringComparison.Ordinal) || canonical.StartsWith("model.", StringComparison.Ordinal) => canonical,
+        _ => $"model.{canonical}",
+    };
+
     /// <summary>Buffers that older releases stored and that are computed here.</summary>
     public static bool IsDerived(string canonical) =>
         canonical.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal) || canonical.EndsWith(".position_ids", StringComparison.Ordinal);

@@ -46,6 +46,7 @@ internal sealed partial class Projector : IDisposable
 
     /// <summary>Canonical names of the linear layers of a projector.</summary>
     /// <param name="type">mm_projector_type.</param>
+    /// <exception cref="CheckpointException">The type is unknown.</exception>
     public static string[] LayerNames(string type)
     {
         if (type == "identity") return [];
