@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 
 namespace LlavaSp.Tests.Cli;
@@ -45,6 +46,26 @@ public sealed class ChatTests
         Assert.Equal(prompts[0], prompts[2]);
         Assert.Equal(turns[0].GetProperty("text").GetString(), turns[2].GetProperty("text").GetString());
         Assert.All(turns, turn => Assert.Equal(0, turn.GetProperty("reused_tokens").GetInt32()));
+    }
+
+    [Fact]
+    public async Task CtrlCStopsTheAnswerAndNotTheChat()
+    {
+        if (OperatingSystem.IsWindows()) Assert.Skip("there is no SIGINT to send on Windows");
+        using Process process = CliTool.Start(["chat", "--device", "reference", "--max-new-tokens", "1300", "--image", CliTool.Shapes]);
+        process.StandardInput.WriteLine("What is it?");
+        process.StandardInput.Flush();
+        Assert.NotEqual(-1, process.StandardOutput.Read());
+        CliTool.Interrupt(process);
+        process.StandardInput.Write("/stats\n/quit\n");
+        process.StandardInput.Close();
+        Task<string> error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
+        Assert.Equal(0, CliTool.WaitForExit(process));
+        string told = await error;
+        Assert.Contains("stopped", told, StringComparison.Ordinal);
+        // What was stopped is not an answer.
+        Assert.Contains("no answer yet", told, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 
 namespace LlavaSp.Tests.Cli;
@@ -30,7 +31,7 @@ internal sealed record CliResult(int ExitCode, string Output, string Error)
 }
 
 /// <summary>Runs the built tool as a child process.</summary>
-internal static class CliTool
+internal static partial class CliTool
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
@@ -77,6 +78,16 @@ internal static class CliTool
         process.WaitForExit();
         return process.ExitCode;
     }
+
+    /// <summary>Sends SIGINT, as Ctrl-C does.</summary>
+    public static void Interrupt(Process process)
+    {
+        const int SigInt = 2;
+        Assert.Equal(0, Kill(process.Id, SigInt));
+    }
+
+    [LibraryImport("libc", EntryPoint = "kill")]
+    private static partial int Kill(int process, int signal);
 
     private static string CreateCache()
     {

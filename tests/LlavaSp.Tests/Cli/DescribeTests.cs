@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Runtime.InteropServices;
 using System.Text.Json;
 using LlavaSp.Backends;
 using LlavaSp.Generation;
@@ -9,7 +8,7 @@ using LlavaSp.Text;
 namespace LlavaSp.Tests.Cli;
 
 /// <summary><c>describe</c> and <c>demo</c>, mostly with the embedded checkpoint.</summary>
-public sealed partial class DescribeTests
+public sealed class DescribeTests
 {
     private const string Prompt = "What is shown?";
 
@@ -169,7 +168,7 @@ public sealed partial class DescribeTests
         if (OperatingSystem.IsWindows()) Assert.Skip("there is no SIGINT to send on Windows");
         using Process process = LongAnswer();
         Assert.NotEqual(-1, process.StandardOutput.Read());
-        Assert.Equal(0, Kill(process.Id, 2));
+        CliTool.Interrupt(process);
         Assert.Equal(130, CliTool.WaitForExit(process));
         Assert.DoesNotContain("rror", process.StandardError.ReadToEnd(), StringComparison.Ordinal);
     }
@@ -180,7 +179,4 @@ public sealed partial class DescribeTests
         process.StandardInput.Close();
         return process;
     }
-
-    [LibraryImport("libc", EntryPoint = "kill")]
-    private static partial int Kill(int process, int signal);
 }
