@@ -96,7 +96,7 @@ public sealed class ModelCheckpoint : IDisposable
         {
             checkpoint.CheckVisionShapes();
             checkpoint.Spatial = SpatialConfig.Detect(catalog, vision.Grid, vision.HiddenSize);
-            checkpoint.StoredFormat = checkpoint.FindStoredFormat();
+            checkpoint.StoredFormat = checkpoint.FindStoredFormat(required: true);
             return checkpoint;
         }
         catch
