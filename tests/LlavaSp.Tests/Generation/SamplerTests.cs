@@ -11,11 +11,11 @@ public sealed class SamplerTests
         Gen.Float[-12, 12].Array[1, 60],
         // Ties of every kind.
         Gen.Int[-2, 2].Select(i => (float)i).Array[1, 60],
-        Gen.OneOfConst(float.NegativeInfinity, -1f, 0f, 3f).Array[1, 40],
-        Gen.OneOfConst(float.NegativeInfinity, Infinity, float.MaxValue, float.MinValue, 1e-30f).Array[1, 8]);
+        Gen.OneOf(float.NegativeInfinity, -1f, 0f, 3f).Array[1, 40],
+        Gen.OneOf(float.NegativeInfinity, Infinity, float.MaxValue, float.MinValue, 1e-30f).Array[1, 8]);
 
     private static readonly Gen<SamplingOptions> Options =
-        from temperature in Gen.OneOf(Gen.Float[0.05f, 3], Gen.OneOfConst(1f, 1e-6f, 1e-38f, float.Epsilon, 100f))
+        from temperature in Gen.OneOf(Gen.Float[0.05f, 3], Gen.OneOf(1f, 1e-6f, 1e-38f, float.Epsilon, 100f))
         from topK in Gen.OneOf(Gen.Const(0), Gen.Int[1, 70])
         from topP in Gen.OneOf(Gen.Const(1f), Gen.Float[0.01f, 1])
         from minP in Gen.OneOf(Gen.Const(0f), Gen.Float[0, 1])
