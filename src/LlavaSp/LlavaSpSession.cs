@@ -189,7 +189,8 @@ public sealed class LlavaSpSession : IDisposable
 
         public string Text => _text.ToString();
 
-        public string Append(int id) => Keep(_stop.Append(_detokenizer.Append(id)));
+        /// <summary>The text that became certain; ids of a padded vocabulary, which the tokenizer does not know, have none.</summary>
+        public string Append(int id) => tokenizer.Knows(id) ? Keep(_stop.Append(_detokenizer.Append(id))) : "";
 
         public string Flush()
         {

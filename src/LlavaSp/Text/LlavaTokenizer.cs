@@ -134,6 +134,9 @@ public sealed class LlavaTokenizer
                 + "check that the tokenizer belongs to this model");
     }
 
+    /// <summary>Whether an id has a text. A model's vocabulary may be padded beyond its tokenizer's.</summary>
+    internal bool Knows(int id) => _added.ContainsKey(id) || Model.Piece(id) is not null;
+
     /// <summary>Text of a list of ids (transformers' <c>decode</c>).</summary>
     /// <param name="ids">Ids of this tokenizer.</param>
     /// <param name="skipSpecialTokens">Whether <see cref="SpecialIds"/> are left out.</param>

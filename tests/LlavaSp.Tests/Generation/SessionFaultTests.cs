@@ -1,8 +1,11 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using LlavaSp.Backends;
+using LlavaSp.Backends.Reference;
 using LlavaSp.Checkpoints;
 using LlavaSp.Generation;
 using LlavaSp.Imaging;
+using LlavaSp.Tests.Checkpoints;
 using LlavaSp.Text;
 
 namespace LlavaSp.Tests.Generation;
@@ -115,6 +118,30 @@ public sealed class SessionFaultTests
     }
 
     [Fact]
+    public void TokensThatTheTokenizerDoesNotKnowHaveNoText()
+    {
+        // A padded vocabulary: more rows of logits than pieces, as in llava-hf's checkpoints.
+        CheckpointBuilder builder = CheckpointBuilder.FromGolden("pooling-f32");
+        foreach (string name in (string[])["model.embed_tokens.weight", "lm_head.weight"])
+        {
+            (TensorInfo info, byte[] bytes) = builder.Tensors[name];
+            // The strongest row of every token again, stronger.
+            float[] rows = [.. MemoryMarshal.Cast<byte, float>(bytes).ToArray()];
+            float scale = name == "lm_head.weight" ? 2 : 1;
+            byte[] more = MemoryMarshal.AsBytes<float>([.. rows.Select(value => scale * value)]).ToArray();
+            builder.Tensors[name] = (info with { Shape = [1024, 64] }, [.. bytes, .. more]);
+        }
+
+        builder.Config["vocab_size"] = 1024;
+        using var folder = new TemporaryFolder();
+        using LlavaSpModel model = LlavaSpModel.Load(builder.Write(folder.Root), TestModels.Options());
+        using LlavaSpSession session = model.CreateSession(64);
+        GenerationResult result = session.Generate(TestModels.Request([1, 20, 30], 8));
+        Assert.All(result.Ids, id => Assert.InRange(id, 512, 1023));
+        Assert.Equal("", result.Text);
+    }
+
+    [Fact]
     public void TheFeaturesOfTheLastFourPicturesAreKept()
     {
         using LlavaSpModel model = Probed(out ProbeBackend probe);
@@ -157,7 +184,7 @@ public sealed class SessionFaultTests
     public void ACacheLargerThanTheMachineIsRefused()
     {
         var shape = new KvCacheShape(80, 64, 128, 1 << 24, KvFormat.F16);
-        using var backend = new Backends.Reference.ReferenceBackend();
+        using var backend = new ReferenceBackend();
         DeviceException e = Assert.Throws<DeviceException>(() => backend.CreateKvCache(shape));
         Assert.Contains("16777216 positions", e.Message, StringComparison.Ordinal);
     }
