@@ -207,8 +207,14 @@ inline F32 scale_by_power(F32 a, F32 n) {
     }
     return a;
 }
+// half_to_float without branches: 2^112 moves the exponent of numbers, small ones included, to its place; infinity and
+// NaN get the highest one.
 inline F32 load_f16(const uint16_t* p) {
-    return {Lanes{half_to_float(p[0]), half_to_float(p[1]), half_to_float(p[2]), half_to_float(p[3])}};
+    const IntLanes half = {p[0], p[1], p[2], p[3]};
+    const IntLanes magnitude = (half & 0x7fff) << 13;
+    const IntLanes number = (IntLanes)((Lanes)magnitude * set1(0x1p112f).v);
+    const IntLanes special = (magnitude >= 0x0f800000) & 0x7f800000;
+    return {(Lanes)(number | special | (half & 0x8000) << 16)};
 }
 inline F32 load_f16_partial(const uint16_t* p, int64_t n) {
     F32 a = {};

@@ -17,7 +17,7 @@ void attend_all_tiles(lsp_engine& engine, int64_t heads, int64_t rows, int64_t h
     const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
     // Shared conversion of keys and values against work for every thread; a row's result does not depend on the chunk
     // it is in.
-    int64_t most = kChunkTiles;
+    int64_t most = tiles_of_chunk(padded_row(head_dim));
     while (most > 1 && heads * ((tiles + most - 1) / most) < 4 * threads(engine)) most--;
     const int64_t chunks = (tiles + most - 1) / most;
     reserve_thread_scratch(engine, static_cast<size_t>(tile_scratch_floats(padded_row(head_dim))) * sizeof(float));

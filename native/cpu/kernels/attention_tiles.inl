@@ -20,8 +20,9 @@ constexpr int kTileVectors = 3, kTileStep = 4;
 constexpr int kTileVectors = 2, kTileStep = 4;
 #endif
 constexpr int kTileRows = kTileVectors * kWidth;
-constexpr int64_t kBlock = 64;      // positions whose scores are kept
-constexpr int64_t kChunkTiles = 4;  // at most so many tiles share a converted block of keys and values
+constexpr int64_t kBlock = 64;  // positions whose scores are kept
+// Tiles that share a converted block of keys and values: as many as leave a level 2 cache some room.
+constexpr int64_t kChunkBytes = 384 << 10;
 
 inline F32 load_element(const float* p) { return load(p); }
 inline F32 load_element(const uint16_t* p) { return load_f16(p); }
@@ -49,19 +50,21 @@ struct Head {
 
 // State of a tile; matrices are [columns][kTileRows].
 struct Tile {
-    float* query;    // scaled so that 2^score is wanted
-    float* output;   // sum of weights times values …
-    float* sums;     // [kTileRows] … and of weights, both relative to
-    float* maxima;   // [kTileRows]
-    float* visible;  // [kTileRows]: positions that each row sees
+    float* query;       // scaled so that 2^score is wanted
+    float* output;      // sum of weights times values …
+    float* sums;        // [kTileRows] … and of weights, both relative to
+    float* maxima;      // [kTileRows]
+    float* correction;  // [kTileRows]: what the last block multiplies earlier sums by
+    float* visible;     // [kTileRows]: positions that each row sees
 
-    static int64_t floats(int64_t columns) { return 2 * columns * kTileRows + 3 * kTileRows; }
+    static int64_t floats(int64_t columns) { return (2 * columns + 4) * kTileRows; }
     Tile(float* memory, int64_t columns)
         : query(memory),
           output(query + columns * kTileRows),
           sums(output + columns * kTileRows),
           maxima(sums + kTileRows),
-          visible(maxima + kTileRows) {}
+          correction(maxima + kTileRows),
+          visible(correction + kTileRows) {}
 };
 
 // scores [count][kTileRows] of N vectors of rows; count rounded up to kTileStep is read from keys and written.
@@ -96,10 +99,9 @@ void score_block(const float* query, const float* keys, int64_t columns, int64_t
     }
 }
 
-// Turns scores into weights, updates maxima and sums; correction: what to multiply earlier sums by. position: of the
-// first score.
+// Turns scores into weights, updates maxima, sums and corrections. position: of the first score.
 template <int N, bool kMasked>
-void weigh_block(const Tile& tile, float* scores, int64_t count, int64_t position, F32 (&correction)[N]) {
+void weigh_block(const Tile& tile, float* scores, int64_t count, int64_t position) {
 #pragma GCC unroll 3
     for (int v = 0; v < N; v++) {
         float* column = scores + v * kWidth;
@@ -115,14 +117,15 @@ void weigh_block(const Tile& tile, float* scores, int64_t count, int64_t positio
             most = max(most, score);
         }
         store(tile.maxima + v * kWidth, most);
-        correction[v] = exp2_negative(before - most);
+        const F32 correction = exp2_negative(before - most);
+        store(tile.correction + v * kWidth, correction);
         F32 sum = zero();
         for (int64_t j = 0; j < count; j++) {
             const F32 weight = exp2_negative(load(column + j * kTileRows) - most);
             store(column + j * kTileRows, weight);
             sum = sum + weight;
         }
-        store(tile.sums + v * kWidth, fma(load(tile.sums + v * kWidth), correction[v], sum));
+        store(tile.sums + v * kWidth, fma(load(tile.sums + v * kWidth), correction, sum));
     }
 }
 
@@ -130,30 +133,34 @@ void weigh_block(const Tile& tile, float* scores, int64_t count, int64_t positio
 // * NaN.
 template <int N, bool kMasked>
 void output_block(const Tile& tile, const float* weights, const float* values, int64_t columns, int64_t head_dim,
-                  int64_t count, int64_t position, const F32 (&correction)[N]) {
+                  int64_t count, int64_t position) {
     for (int64_t c = 0; c < head_dim; c += kTileStep) {
         F32 sum[kTileStep][N];
-#pragma GCC unroll 8
-        for (int i = 0; i < kTileStep; i++) {
+        // From memory for every c: kept in registers, the corrections would drive the weights below out of them.
 #pragma GCC unroll 3
-            for (int v = 0; v < N; v++)
-                sum[i][v] = load(tile.output + (c + i) * kTileRows + v * kWidth) * correction[v];
+        for (int v = 0; v < N; v++) {
+            const F32 correction = load(tile.correction + v * kWidth);
+#pragma GCC unroll 8
+            for (int i = 0; i < kTileStep; i++) {
+                sum[i][v] = load(tile.output + (c + i) * kTileRows + v * kWidth) * correction;
+            }
         }
         for (int64_t j = 0; j < count; j++) {
-            F32 weight[N], hidden[N];
+            F32 weight[N];
 #pragma GCC unroll 3
-            for (int v = 0; v < N; v++) {
-                weight[v] = load(weights + j * kTileRows + v * kWidth);
-                if (kMasked) hidden[v] = set1(static_cast<float>(position + j)) - load(tile.visible + v * kWidth);
-            }
+            for (int v = 0; v < N; v++) weight[v] = load(weights + j * kTileRows + v * kWidth);
             const float* value = values + j * columns + c;
 #pragma GCC unroll 8
             for (int i = 0; i < kTileStep; i++) {
                 const F32 x = set1(value[i]);
 #pragma GCC unroll 3
                 for (int v = 0; v < N; v++) {
-                    const F32 more = fma(x, weight[v], sum[i][v]);
-                    sum[i][v] = kMasked ? select_negative(hidden[v], more, sum[i][v]) : more;
+                    if constexpr (kMasked) {
+                        const F32 hidden = set1(static_cast<float>(position + j)) - load(tile.visible + v * kWidth);
+                        sum[i][v] = select_negative(hidden, fma(x, weight[v], sum[i][v]), sum[i][v]);
+                    } else {
+                        sum[i][v] = fma(x, weight[v], sum[i][v]);
+                    }
                 }
             }
         }
@@ -168,14 +175,13 @@ void output_block(const Tile& tile, const float* weights, const float* values, i
 template <int N>
 void tile_block(const Tile& tile, const float* keys, const float* values, int64_t columns, int64_t head_dim,
                 int64_t count, int64_t position, bool masked, float* scores) {
-    F32 correction[N];
     score_block<N>(tile.query, keys, columns, head_dim, count, scores);
     if (masked) {
-        weigh_block<N, true>(tile, scores, count, position, correction);
-        output_block<N, true>(tile, scores, values, columns, head_dim, count, position, correction);
+        weigh_block<N, true>(tile, scores, count, position);
+        output_block<N, true>(tile, scores, values, columns, head_dim, count, position);
     } else {
-        weigh_block<N, false>(tile, scores, count, position, correction);
-        output_block<N, false>(tile, scores, values, columns, head_dim, count, position, correction);
+        weigh_block<N, false>(tile, scores, count, position);
+        output_block<N, false>(tile, scores, values, columns, head_dim, count, position);
     }
 }
 
@@ -253,11 +259,16 @@ void unpack_rows(const Element* source, int64_t stride, int64_t head_dim, int64_
     }
 }
 
-inline int64_t tile_scratch_floats(int64_t columns) {
-    return 2 * kBlock * columns + kBlock * kTileRows + kChunkTiles * Tile::floats(columns);
+inline int64_t tiles_of_chunk(int64_t columns) {
+    const int64_t tiles = kChunkBytes / static_cast<int64_t>(sizeof(float)) / Tile::floats(columns);
+    return tiles > 1 ? tiles : 1;
 }
 
-// Tiles begin … end - 1 of a head, at most kChunkTiles.
+inline int64_t tile_scratch_floats(int64_t columns) {
+    return 2 * kBlock * columns + kBlock * kTileRows + tiles_of_chunk(columns) * Tile::floats(columns);
+}
+
+// Tiles begin … end - 1 of a head, at most tiles_of_chunk.
 template <typename Element>
 void attend_tiles(const Head<Element>& head, int64_t begin, int64_t end, float* memory) {
     const int64_t columns = padded_row(head.head_dim);

@@ -30,6 +30,7 @@ inline I32 broadcast_word(const int8_t* p) {
 inline I32 low_nibbles(I32 a) { return _mm512_and_si512(a, _mm512_set1_epi8(15)); }
 inline I32 high_nibbles(I32 a) { return _mm512_and_si512(_mm512_srli_epi16(a, 4), _mm512_set1_epi8(15)); }
 inline I32 set1_words(int32_t x) { return _mm512_set1_epi32(x); }
+inline I32 add_words(I32 a, I32 b) { return _mm512_add_epi32(a, b); }
 inline F32 to_float(I32 a) { return {_mm512_cvtepi32_ps(a)}; }
 #else
 typedef __m256i I32;
@@ -42,6 +43,7 @@ inline I32 broadcast_word(const int8_t* p) {
 inline I32 low_nibbles(I32 a) { return _mm256_and_si256(a, _mm256_set1_epi8(15)); }
 inline I32 high_nibbles(I32 a) { return _mm256_and_si256(_mm256_srli_epi16(a, 4), _mm256_set1_epi8(15)); }
 inline I32 set1_words(int32_t x) { return _mm256_set1_epi32(x); }
+inline I32 add_words(I32 a, I32 b) { return _mm256_add_epi32(a, b); }
 inline F32 to_float(I32 a) { return {_mm256_cvtepi32_ps(a)}; }
 #endif
 
@@ -104,7 +106,32 @@ inline I32 dot(I32 sum, Weights<kWide> w, I32 x) {
 // The offset of stored weights that the sum of the activations has to take back.
 inline int weight_offset(bool wide) { return wide ? (kSignedWeights ? 0 : 128) : 8; }
 
-// `groups` groups of a panel from w on. columns: of all of them, a multiple of four; group: of all but perhaps the
+// sum [MR][2] += products of four columns of two vectors of rows, `row` on, with MR rows of x.
+template <int MR, bool kWide>
+__attribute__((always_inline)) inline void four_columns(const uint8_t* bytes, int row, const int8_t* values,
+                                                        I32 (&sum)[MR][2]) {
+    Weights<kWide> w0, w1;
+    if (kWide) {
+        w0 = prepare<kWide>(load_bytes(bytes));
+        w1 = prepare<kWide>(load_bytes(bytes + 4 * kWidth));
+    } else if (LSP_ISA_LEVEL >= 2) {
+        const I32 both = load_bytes(bytes);
+        w0 = prepare<kWide>(low_nibbles(both));
+        w1 = prepare<kWide>(high_nibbles(both));
+    } else {
+        const I32 a = load_bytes(bytes), b = load_bytes(bytes + 4 * kWidth);
+        w0 = prepare<kWide>(row < 16 ? low_nibbles(a) : high_nibbles(a));
+        w1 = prepare<kWide>(row < 16 ? low_nibbles(b) : high_nibbles(b));
+    }
+#pragma GCC unroll 12
+    for (int i = 0; i < MR; i++) {
+        const I32 four = broadcast_word(values + 4 * i);
+        sum[i][0] = dot<kWide>(sum[i][0], w0, four);
+        sum[i][1] = dot<kWide>(sum[i][1], w1, four);
+    }
+}
+
+// Groups of a panel from w on. columns: of all of them, a multiple of four; group: of all but perhaps the
 // last.
 template <int MR, bool kWide>
 void int8_tile(const uint8_t* w, int64_t columns, int group, const QuantizedRows& x, float* acc) {
@@ -129,56 +156,32 @@ void int8_tile(const uint8_t* w, int64_t columns, int group, const QuantizedRows
         for (int64_t left = columns; left > 0; left -= group) {
             const int64_t here = left < group ? left : group;
             const uint8_t* bytes = block + 2 * kPanel + first;
-            I32 sum[kUnroll][MR][2];
+            I32 sum[MR][2], more[MR][2];
 #pragma GCC unroll 12
             for (int i = 0; i < MR; i++) {
-                sum[0][i][0] = sum[0][i][1] = set1_words(start[i]);
-                if (kUnroll == 2) sum[kUnroll - 1][i][0] = sum[kUnroll - 1][i][1] = set1_words(0);
+                sum[i][0] = sum[i][1] = set1_words(start[i]);
+                if (kUnroll == 2) more[i][0] = more[i][1] = set1_words(0);
             }
-            auto four_columns = [&](int u) __attribute__((always_inline)) {
-                Weights<kWide> w0, w1;
-                if (kWide) {
-                    w0 = prepare<kWide>(load_bytes(bytes));
-                    w1 = prepare<kWide>(load_bytes(bytes + 4 * kWidth));
-                } else if (LSP_ISA_LEVEL >= 2) {
-                    const I32 both = load_bytes(bytes);
-                    w0 = prepare<kWide>(low_nibbles(both));
-                    w1 = prepare<kWide>(high_nibbles(both));
-                } else {
-                    const I32 a = load_bytes(bytes), b = load_bytes(bytes + 4 * kWidth);
-                    w0 = prepare<kWide>(row < 16 ? low_nibbles(a) : high_nibbles(a));
-                    w1 = prepare<kWide>(row < 16 ? low_nibbles(b) : high_nibbles(b));
-                }
-#pragma GCC unroll 12
-                for (int i = 0; i < MR; i++) {
-                    const I32 four = broadcast_word(values + 4 * i);
-                    sum[u][i][0] = dot<kWide>(sum[u][i][0], w0, four);
-                    sum[u][i][1] = dot<kWide>(sum[u][i][1], w1, four);
-                }
-                bytes += kStep;
+            for (int64_t steps = here / (4 * kUnroll); steps > 0; steps--) {
+                four_columns<MR, kWide>(bytes, row, values, sum);
+                if (kUnroll == 2) four_columns<MR, kWide>(bytes + kStep, row, values + 4 * MR, more);
+                bytes += kUnroll * kStep;
+                values += kUnroll * 4 * MR;
+            }
+            if (kUnroll == 2 && here % 8 != 0) {
+                four_columns<MR, kWide>(bytes, row, values, sum);
                 values += 4 * MR;
-            };
-            int64_t c = 0;
-            for (; c + 4 * kUnroll <= here; c += 4 * kUnroll) {
-                four_columns(0);
-                if (kUnroll == 2) four_columns(kUnroll - 1);
             }
-            if (c < here) four_columns(0);
 
             const F32 s0 = load_f16(reinterpret_cast<const uint16_t*>(block) + row);
             const F32 s1 = load_f16(reinterpret_cast<const uint16_t*>(block) + row + kWidth);
 #pragma GCC unroll 12
             for (int i = 0; i < MR; i++) {
                 const F32 scale = set1(x_scales[i]);
-                I32 a = sum[0][i][0], b = sum[0][i][1];
+                I32 a = sum[i][0], b = sum[i][1];
                 if (kUnroll == 2) {
-#if LSP_ISA_LEVEL >= 2
-                    a = _mm512_add_epi32(a, sum[kUnroll - 1][i][0]);
-                    b = _mm512_add_epi32(b, sum[kUnroll - 1][i][1]);
-#else
-                    a = _mm256_add_epi32(a, sum[kUnroll - 1][i][0]);
-                    b = _mm256_add_epi32(b, sum[kUnroll - 1][i][1]);
-#endif
+                    a = add_words(a, more[i][0]);
+                    b = add_words(b, more[i][1]);
                 }
                 if (kInRegisters) {
                     total[i][0] = fma(to_float(a), s0 * scale, total[i][0]);
