@@ -56,7 +56,7 @@ internal sealed class PartialFolder : IDisposable
         if (_complete || !Directory.Exists(_path)) return;
         // Whatever led here is the news, not that the clean-up failed as well.
         try { Directory.Delete(_path, recursive: true); }
-        catch (Exception cause) when (cause is IOException or UnauthorizedAccessException) { }
+        catch (Exception cause) when (SafetensorsWriter.IsWriteFailure(cause)) { }
     }
 
     private static T Guarded<T>(string path, Func<T> write)
@@ -65,7 +65,7 @@ internal sealed class PartialFolder : IDisposable
         {
             return write();
         }
-        catch (Exception cause) when (cause is IOException or UnauthorizedAccessException or NotSupportedException)
+        catch (Exception cause) when (SafetensorsWriter.IsWriteFailure(cause))
         {
             throw new LlavaSpException($"{Refusal.OneLine(path)}: cannot be written: {Refusal.OneLine(cause.Message)}", cause);
         }

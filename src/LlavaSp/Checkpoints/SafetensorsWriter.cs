@@ -162,7 +162,9 @@ public sealed class SafetensorsWriter : IDisposable
         PreallocationSize = length, // a disk that is too small says so now, not after an hour
     });
 
-    private static bool IsWriteFailure(Exception cause) => cause is IOException or UnauthorizedAccessException or NotSupportedException;
+    /// <summary>Whether the exception says that a file could not be written; the runtime reports EFBIG as an argument out of range.</summary>
+    internal static bool IsWriteFailure(Exception cause) =>
+        cause is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentOutOfRangeException;
 
     private static LlavaSpException Failure(string path, Exception cause) =>
         new($"{Refusal.OneLine(path)}: cannot be written: {Refusal.OneLine(cause.Message)}", cause);
