@@ -32,17 +32,15 @@ public sealed class CheckpointInspection
         Checkpoint = checkpoint;
         TensorCatalog catalog = checkpoint.Catalog;
         var missing = new List<MissingTensor>();
-        foreach (IEnumerable<ExpectedTensor> stage in ExpectedTensors.Of(checkpoint))
+        Collect(problems, () =>
         {
-            Collect(problems, () =>
+            foreach (LayoutTensor tensor in ModelLayout.Of(checkpoint))
             {
-                foreach (ExpectedTensor expected in stage)
-                {
-                    if (catalog.Has(expected.Name)) Collect(problems, () => expected.Request(catalog));
-                    else missing.Add(new MissingTensor(expected.Name, expected.Shape));
-                }
-            });
-        }
+                if (tensor.Need == TensorNeed.Unread) continue;
+                if (catalog.Has(tensor.Name)) Collect(problems, () => Request(catalog, tensor));
+                else if (tensor.Need == TensorNeed.Required || IsPartOfBias(catalog, tensor.Name)) missing.Add(new MissingTensor(tensor.Name, TensorShape.Text(tensor.Shape)));
+            }
+        });
 
         Missing = missing;
         Problems = problems;
@@ -89,6 +87,19 @@ public sealed class CheckpointInspection
         using ModelCheckpoint checkpoint = ModelCheckpoint.OpenIncomplete(location, problems);
         return new CheckpointInspection(checkpoint, problems);
     }
+
+    /// <summary>Asks as the graph does, so that types and shapes are checked by the same rules.</summary>
+    private static void Request(TensorCatalog catalog, LayoutTensor tensor)
+    {
+        if (tensor.Role == TensorRole.Vector) catalog.Vector(tensor.Name, tensor.Rows * tensor.Columns);
+        else if (tensor.Role == TensorRole.Kernel) catalog.Kernel(tensor.Name, tensor.Rows, (int)tensor.Shape[2], (int)tensor.Shape[1]);
+        else catalog.Matrix(tensor.Name, tensor.Rows, tensor.Columns);
+    }
+
+    /// <summary>Query, key and value run as one product: where the query has a bias, the others must have one.</summary>
+    private static bool IsPartOfBias(TensorCatalog catalog, string name) =>
+        (name.EndsWith(".k_proj.bias", StringComparison.Ordinal) || name.EndsWith(".v_proj.bias", StringComparison.Ordinal))
+        && catalog.Has(name[..^"k_proj.bias".Length] + "q_proj.bias");
 
     private static void Collect(List<string> problems, Action check)
     {

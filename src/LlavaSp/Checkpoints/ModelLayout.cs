@@ -31,12 +31,25 @@ internal enum TensorRole
     Kernel,
 }
 
+/// <summary>Whether the graph reads a tensor.</summary>
+internal enum TensorNeed
+{
+    /// <summary>The model cannot run without it.</summary>
+    Required,
+
+    /// <summary>Read where the checkpoint has it: a bias.</summary>
+    Optional,
+
+    /// <summary>Part of a published checkpoint that no answer needs: layers behind the selected hidden state.</summary>
+    Unread,
+}
+
 /// <summary>A tensor that the model has.</summary>
 /// <param name="Name">Canonical name.</param>
 /// <param name="Role">What it is for.</param>
 /// <param name="Shape">Its shape as a floating-point tensor.</param>
-/// <param name="Required">Whether the model cannot run without it.</param>
-internal sealed record LayoutTensor(string Name, TensorRole Role, long[] Shape, bool Required = true)
+/// <param name="Need">Whether the graph reads it.</param>
+internal sealed record LayoutTensor(string Name, TensorRole Role, long[] Shape, TensorNeed Need = TensorNeed.Required)
 {
     /// <summary>Output features.</summary>
     public long Rows => Shape[0];
@@ -79,29 +92,29 @@ internal static class ModelLayout
         const string Model = "vision_model.", Embeddings = $"{Model}embeddings.";
         long d = config.HiddenSize, inner = config.IntermediateSize, cells = (long)config.Grid * config.Grid;
         // Layers behind the selected hidden state never run, and some checkpoints leave them out.
-        int needed = multimodal.SelectLayer < 0 ? config.Layers + 1 + multimodal.SelectLayer : multimodal.SelectLayer;
+        int selected = multimodal.SelectedState(config);
         yield return new LayoutTensor($"{Embeddings}class_embedding", TensorRole.Vector, [d]);
         yield return new LayoutTensor($"{Embeddings}patch_embedding.weight", TensorRole.Patches, [d, 3, config.PatchSize, config.PatchSize]);
         yield return new LayoutTensor($"{Embeddings}position_embedding.weight", TensorRole.Vector, [cells + 1, d]);
-        foreach (LayoutTensor tensor in Norm($"{Model}pre_layrnorm", d, true)) yield return tensor;
+        foreach (LayoutTensor tensor in Norm($"{Model}pre_layrnorm", d)) yield return tensor;
         for (int i = 0; i < config.Layers; i++)
         {
-            bool required = i < needed;
+            TensorNeed need = i < selected ? TensorNeed.Required : TensorNeed.Unread, biasNeed = i < selected ? TensorNeed.Optional : TensorNeed.Unread;
             string p = $"{Model}encoder.layers.{i}.", attention = $"{p}self_attn.";
-            foreach (LayoutTensor tensor in Norm($"{p}layer_norm1", d, required)) yield return tensor;
+            foreach (LayoutTensor tensor in Norm($"{p}layer_norm1", d, need)) yield return tensor;
             foreach (string part in (string[])["q_proj", "k_proj", "v_proj"])
             {
-                yield return new LayoutTensor($"{attention}{part}.weight", TensorRole.Vision, [d, d], required);
-                yield return new LayoutTensor($"{attention}{part}.bias", TensorRole.Vector, [d], false);
+                yield return new LayoutTensor($"{attention}{part}.weight", TensorRole.Vision, [d, d], need);
+                yield return new LayoutTensor($"{attention}{part}.bias", TensorRole.Vector, [d], biasNeed);
             }
 
-            foreach (LayoutTensor tensor in Linear($"{attention}out_proj", d, d, required)) yield return tensor;
-            foreach (LayoutTensor tensor in Norm($"{p}layer_norm2", d, required)) yield return tensor;
-            foreach (LayoutTensor tensor in Linear($"{p}mlp.fc1", inner, d, required)) yield return tensor;
-            foreach (LayoutTensor tensor in Linear($"{p}mlp.fc2", d, inner, required)) yield return tensor;
+            foreach (LayoutTensor tensor in Linear($"{attention}out_proj", d, d, need)) yield return tensor;
+            foreach (LayoutTensor tensor in Norm($"{p}layer_norm2", d, need)) yield return tensor;
+            foreach (LayoutTensor tensor in Linear($"{p}mlp.fc1", inner, d, need)) yield return tensor;
+            foreach (LayoutTensor tensor in Linear($"{p}mlp.fc2", d, inner, need)) yield return tensor;
         }
 
-        foreach (LayoutTensor tensor in Norm($"{Model}post_layernorm", d, false)) yield return tensor;
+        foreach (LayoutTensor tensor in Norm($"{Model}post_layernorm", d, TensorNeed.Unread)) yield return tensor;
     }
 
     private static IEnumerable<LayoutTensor> Spatial(VisionConfig vision, DecoderConfig decoder, SpatialConfig config, Func<int, string> kernelName)
@@ -116,13 +129,13 @@ internal static class ModelLayout
             yield return new LayoutTensor("conv_CM.weight", TensorRole.Kernel, [width, vision.HiddenSize, k, k]);
             foreach (string name in (string[])["query_projector", "key_projector", "value_projector"])
             {
-                foreach (LayoutTensor tensor in Norm($"{name}.0", width, true)) yield return tensor;
-                foreach (LayoutTensor tensor in Linear($"{name}.1", width, width, true)) yield return tensor;
+                foreach (LayoutTensor tensor in Norm($"{name}.0", width)) yield return tensor;
+                foreach (LayoutTensor tensor in Linear($"{name}.1", width, width)) yield return tensor;
             }
         }
 
         yield return new LayoutTensor("conv_linear.1.weight", TensorRole.Vision, [decoder.HiddenSize, fused ? 2 * width : width]);
-        yield return new LayoutTensor("conv_linear.1.bias", TensorRole.Vector, [decoder.HiddenSize], false);
+        yield return new LayoutTensor("conv_linear.1.bias", TensorRole.Vector, [decoder.HiddenSize], TensorNeed.Optional);
     }
 
     private static IEnumerable<LayoutTensor> Between(VisionConfig vision, DecoderConfig decoder, MultimodalConfig config)
@@ -130,9 +143,9 @@ internal static class ModelLayout
         long hidden = decoder.HiddenSize;
         string[] layers = [.. Projector.LayerNames(config.ProjectorType)];
         for (int i = 0; i < layers.Length; i++)
-            foreach (LayoutTensor tensor in Linear(layers[i], hidden, i == 0 ? vision.HiddenSize : hidden, true)) yield return tensor;
+            foreach (LayoutTensor tensor in Linear(layers[i], hidden, i == 0 ? vision.HiddenSize : hidden)) yield return tensor;
         bool newline = config.ImageAspectRatio == "anyres" && config.PatchMergeType == PatchMergeType.SpatialUnpad;
-        yield return new LayoutTensor("image_newline", TensorRole.Vector, [hidden], newline);
+        yield return new LayoutTensor("image_newline", TensorRole.Vector, [hidden], newline ? TensorNeed.Required : TensorNeed.Unread);
     }
 
     private static IEnumerable<LayoutTensor> Decoder(DecoderConfig config)
@@ -147,7 +160,7 @@ internal static class ModelLayout
                      [("q_proj", queries, d), ("k_proj", keys, d), ("v_proj", keys, d), ("o_proj", d, queries)])
             {
                 yield return new LayoutTensor($"{attention}{part}.weight", TensorRole.Decoder, [rows, columns]);
-                yield return new LayoutTensor($"{attention}{part}.bias", TensorRole.Vector, [rows], false);
+                yield return new LayoutTensor($"{attention}{part}.bias", TensorRole.Vector, [rows], TensorNeed.Optional);
             }
 
             yield return new LayoutTensor($"{p}post_attention_layernorm.weight", TensorRole.Vector, [d]);
@@ -160,9 +173,9 @@ internal static class ModelLayout
         if (!config.TieWordEmbeddings) yield return new LayoutTensor("lm_head.weight", TensorRole.Head, [config.VocabularySize, d]);
     }
 
-    private static LayoutTensor[] Norm(string name, long width, bool required) =>
-        [new($"{name}.weight", TensorRole.Vector, [width], required), new($"{name}.bias", TensorRole.Vector, [width], required)];
+    private static LayoutTensor[] Norm(string name, long width, TensorNeed need = TensorNeed.Required) =>
+        [new($"{name}.weight", TensorRole.Vector, [width], need), new($"{name}.bias", TensorRole.Vector, [width], need)];
 
-    private static LayoutTensor[] Linear(string name, long rows, long columns, bool required) =>
-        [new($"{name}.weight", TensorRole.Vision, [rows, columns], required), new($"{name}.bias", TensorRole.Vector, [rows], required)];
+    private static LayoutTensor[] Linear(string name, long rows, long columns, TensorNeed need = TensorNeed.Required) =>
+        [new($"{name}.weight", TensorRole.Vision, [rows, columns], need), new($"{name}.bias", TensorRole.Vector, [rows], need)];
 }

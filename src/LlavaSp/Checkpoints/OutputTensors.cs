@@ -38,7 +38,7 @@ internal static class OutputTensors
         {
             done.Add(tensor.Name);
             done.Add(tensor.Name + TensorCatalog.ScaleSuffix);
-            if (tensor.Required || catalog.Has(tensor.Name)) outputs.Add(Create(catalog, tensor, tensor.Name, plan));
+            if (tensor.Need == TensorNeed.Required || catalog.Has(tensor.Name)) outputs.Add(Create(catalog, tensor, tensor.Name, plan));
         }
 
         if (checkpoint.Decoder.TieWordEmbeddings)

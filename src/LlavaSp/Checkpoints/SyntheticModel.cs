@@ -48,7 +48,7 @@ public static class SyntheticModel
         // Upstream pools by a module before the convolution, where there is something to pool.
         string KernelName(int k) => cropping || k == vision.Grid ? $"conv_{k}.weight" : $"conv_{k}.1.weight";
         var shapes = ModelLayout.Of(decoder, vision, Multimodal, spatial, KernelName)
-            .Where(tensor => tensor.Required || HasOptional(tensor.Name, cropping)).Select(tensor => (tensor.Name, tensor.Shape));
+            .Where(tensor => tensor.Need == TensorNeed.Required || HasOptional(tensor.Name, cropping)).Select(tensor => (tensor.Name, tensor.Shape));
         var catalog = new TensorCatalog();
         catalog.Add(new SyntheticTensors(shapes, Seed), $"{name} (synthetic)", static _ => true);
         return ModelCheckpoint.FromParts($"{name} (synthetic)", decoder, vision, Multimodal, catalog);

@@ -58,17 +58,18 @@ public sealed class InspectTests : IDisposable
         Damage("pooling-f32", info => info.Name switch
         {
             "model.layers.0.self_attn.q_proj.weight" or "model.layers.1.mlp.up_proj.weight" or "lm_head.weight" => null,
+            _ when info.Name.EndsWith("encoder.layers.0.self_attn.v_proj.bias", StringComparison.Ordinal) => null,
             "model.mm_projector.0.bias" => info with { Shape = [63] },
             "model.layers.2.mlp.down_proj.weight" => info with { Shape = [64, 175] },
             _ => info,
         });
         CliResult result = CliTool.Run("inspect", _folder, "--json");
         Assert.Equal(2, result.ExitCode);
-        Assert.Contains("3 tensor(s) missing, 2 other problem(s)", Assert.Single(result.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries)), StringComparison.Ordinal);
+        Assert.Contains("4 tensor(s) missing, 2 other problem(s)", Assert.Single(result.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries)), StringComparison.Ordinal);
         using JsonDocument json = JsonDocument.Parse(result.Output);
         Assert.False(json.RootElement.GetProperty("complete").GetBoolean());
         Assert.Equal(
-            ["model.layers.0.self_attn.q_proj.weight [64, 64]", "model.layers.1.mlp.up_proj.weight [176, 64]", "lm_head.weight [512, 64]"],
+            ["vision_model.encoder.layers.0.self_attn.v_proj.bias [32]", "model.layers.0.self_attn.q_proj.weight [64, 64]", "model.layers.1.mlp.up_proj.weight [176, 64]", "lm_head.weight [512, 64]"],
             json.RootElement.GetProperty("missing").EnumerateArray().Select(item => $"{item.GetProperty("name")} {item.GetProperty("shape")}"));
         string[] problems = [.. json.RootElement.GetProperty("problems").EnumerateArray().Select(problem => problem.GetString()!)];
         Assert.Contains(problems, problem => problem.Contains("mm_projector.0.bias", StringComparison.Ordinal));
