@@ -87,6 +87,6 @@ public sealed class PublishedLayoutTests
             Assert.Equal(tensor.Shape, entry.Info.Shape);
         }
 
-        foreach (LayoutTensor tensor in layout.Values.Where(tensor => tensor.Required)) Assert.True(checkpoint.Catalog.Has(tensor.Name), tensor.Name);
+        foreach (LayoutTensor tensor in layout.Values.Where(tensor => tensor.Need == TensorNeed.Required)) Assert.True(checkpoint.Catalog.Has(tensor.Name), tensor.Name);
     }
 }
