@@ -17,7 +17,9 @@ internal static class BenchCommand
         var command = new Command("bench", "Time the real graph on random weights of a published shape, beside what this machine can do at best");
         var shape = new Option<string>("--shape")
         {
-            Description = string.Join(", ", SyntheticModel.Shapes), HelpName = "SHAPE", DefaultValueFactory = static _ => SyntheticModel.Shapes[0],
+            Description = string.Join(", ", SyntheticModel.Shapes),
+            HelpName = "SHAPE",
+            DefaultValueFactory = static _ => SyntheticModel.Shapes[0],
         };
         Option<SpatialMode?> variant = Choices.OneOf<SpatialMode?>(
             "--variant", "Spatial tokens [default: cropping; none for llava-1.5-7b]", ("pooling", SpatialMode.Pooling), ("cropping", SpatialMode.Cropping), ("none", null));

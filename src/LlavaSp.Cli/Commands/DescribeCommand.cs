@@ -16,7 +16,8 @@ internal static class DescribeCommand
         var images = new Argument<string[]>("IMAGE") { Description = "Pictures: PNG, JPEG, WebP, BMP, GIF", Arity = ArgumentArity.OneOrMore };
         var prompt = new Option<string>("--prompt")
         {
-            Description = "The question; <image> in it stands for a picture, else all pictures come in front", HelpName = "TEXT",
+            Description = "The question; <image> in it stands for a picture, else all pictures come in front",
+            HelpName = "TEXT",
             DefaultValueFactory = static _ => "Describe the picture.",
         };
         command.Add(images);

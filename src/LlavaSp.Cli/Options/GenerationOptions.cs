@@ -18,7 +18,8 @@ internal sealed class GenerationOptions
     private readonly Option<string[]> _stop = Choices.Repeated("--stop", "End the answer at this text, besides the template's own; may stand several times", "TEXT");
     private readonly Option<int?> _logprobs = new("--logprobs")
     {
-        Description = "With --json: log-probabilities of each token and of the N most likely ones at its place", HelpName = "N",
+        Description = "With --json: log-probabilities of each token and of the N most likely ones at its place",
+        HelpName = "N",
     };
 
     /// <summary>Adds the options to a command.</summary>

@@ -9,12 +9,14 @@ internal sealed class LocationOptions
     private readonly Option<string?>? _model;
     private readonly Option<string?> _base = new("--model-base")
     {
-        Description = "Base language model of a LoRA checkpoint; found by its name when left out", HelpName = "DIR",
+        Description = "Base language model of a LoRA checkpoint; found by its name when left out",
+        HelpName = "DIR",
     };
 
     private readonly Option<string?> _tower = new("--vision-tower")
     {
-        Description = "CLIP checkpoint; found by its name, or inside the model, when left out", HelpName = "DIR",
+        Description = "CLIP checkpoint; found by its name, or inside the model, when left out",
+        HelpName = "DIR",
     };
 
     /// <summary>Adds the options to a command.</summary>
@@ -24,7 +26,9 @@ internal sealed class LocationOptions
     {
         _model = new Option<string?>("--model")
         {
-            Description = required ? "Checkpoint" : "Checkpoint; without it the embedded demo, whose words are meaningless", HelpName = "DIR", Required = required,
+            Description = required ? "Checkpoint" : "Checkpoint; without it the embedded demo, whose words are meaningless",
+            HelpName = "DIR",
+            Required = required,
         };
         command.Add(_model);
         AddOthers(command);

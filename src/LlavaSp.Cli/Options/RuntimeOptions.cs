@@ -9,7 +9,9 @@ internal sealed class RuntimeOptions
 {
     private readonly Option<string> _device = new("--device")
     {
-        Description = "auto, cpu, cpu:ISA (scalar, avx2, avx512, avx512vnni) or reference", HelpName = "NAME", DefaultValueFactory = static _ => "auto",
+        Description = "auto, cpu, cpu:ISA (scalar, avx2, avx512, avx512vnni) or reference",
+        HelpName = "NAME",
+        DefaultValueFactory = static _ => "auto",
     };
 
     private readonly Option<int> _threads = new("--threads") { Description = "Worker threads; 0 takes every processor", HelpName = "N" };

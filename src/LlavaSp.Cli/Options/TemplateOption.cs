@@ -8,7 +8,8 @@ internal sealed class TemplateOption
 {
     private readonly Option<string?> _name = new("--template")
     {
-        Description = $"Conversation template: {string.Join(", ", ConversationTemplate.Names)} [default: by the model's name, as upstream does]", HelpName = "NAME",
+        Description = $"Conversation template: {string.Join(", ", ConversationTemplate.Names)} [default: by the model's name, as upstream does]",
+        HelpName = "NAME",
     };
 
     /// <summary>Adds the option to a command.</summary>

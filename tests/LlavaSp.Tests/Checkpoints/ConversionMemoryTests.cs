@@ -62,12 +62,27 @@ public sealed class ConversionMemoryTests
         "memory",
         new DecoderConfig
         {
-            HiddenSize = 1024, IntermediateSize = 4096, Layers = 8, Heads = 16, KvHeads = 16, HeadDim = 64, VocabularySize = 16384, MaxPositions = 2048,
-            NormEpsilon = 1e-5f, RopeTheta = 10000,
+            HiddenSize = 1024,
+            IntermediateSize = 4096,
+            Layers = 8,
+            Heads = 16,
+            KvHeads = 16,
+            HeadDim = 64,
+            VocabularySize = 16384,
+            MaxPositions = 2048,
+            NormEpsilon = 1e-5f,
+            RopeTheta = 10000,
         },
         new VisionConfig
         {
-            ImageSize = 336, PatchSize = 14, HiddenSize = 128, IntermediateSize = 256, Layers = 2, Heads = 2, NormEpsilon = 1e-5f, Activation = Activation.QuickGelu,
+            ImageSize = 336,
+            PatchSize = 14,
+            HiddenSize = 128,
+            IntermediateSize = 256,
+            Layers = 2,
+            Heads = 2,
+            NormEpsilon = 1e-5f,
+            Activation = Activation.QuickGelu,
         },
         SpatialMode.Pooling, 128, 16);
 }

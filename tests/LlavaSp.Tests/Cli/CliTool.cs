@@ -58,9 +58,12 @@ internal static partial class CliTool
     {
         string configuration = new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
         string tool = Path.GetFullPath(Path.Combine(Goldens.Root, "..", "..", "src", "LlavaSp.Cli", "bin", configuration, "net10.0", "llava-sp.dll"));
-        var start = new ProcessStartInfo("dotnet", [tool, .. arguments])
+        var start = new ProcessStartInfo("env", ["--default-signal=INT", "dotnet", tool, .. arguments])
         {
-            RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = Path.GetTempPath(),
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            WorkingDirectory = Path.GetTempPath(),
         };
         start.Environment["XDG_CACHE_HOME"] = cache ?? Cache;
         return Process.Start(start)!;

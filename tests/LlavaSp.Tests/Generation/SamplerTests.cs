@@ -25,8 +25,14 @@ public sealed class SamplerTests
         from seed in Gen.Int
         select new SamplingOptions
         {
-            Temperature = temperature, TopK = topK, TopP = topP, MinP = minP, RepetitionPenalty = repetition, FrequencyPenalty = frequency,
-            PresencePenalty = presence, Seed = seed,
+            Temperature = temperature,
+            TopK = topK,
+            TopP = topP,
+            MinP = minP,
+            RepetitionPenalty = repetition,
+            FrequencyPenalty = frequency,
+            PresencePenalty = presence,
+            Seed = seed,
         };
 
     [Fact]

@@ -21,7 +21,10 @@ internal static class TestModels
 
     public static LoadOptions Options() => new()
     {
-        Device = new DeviceOptions("reference"), VisionTower = VisionTower, KvFormat = KvFormat.F32, Weights = Quantization.WeightFormat.F32,
+        Device = new DeviceOptions("reference"),
+        VisionTower = VisionTower,
+        KvFormat = KvFormat.F32,
+        Weights = Quantization.WeightFormat.F32,
     };
 
     public static PreparedImage Image(LlavaSpModel model, char letter) => model.Prepare(ImageDecoder.Decode(Goldens.Image(letter)));

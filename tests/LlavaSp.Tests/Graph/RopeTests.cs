@@ -100,7 +100,17 @@ public sealed class RopeTests
 
     private static DecoderConfig Config(RopeScalingKind kind, double factor, int headDim, double theta) => new()
     {
-        HiddenSize = 4 * headDim, IntermediateSize = 8, Layers = 1, Heads = 4, KvHeads = 4, HeadDim = headDim, VocabularySize = 10,
-        MaxPositions = Trained, NormEpsilon = 1e-5f, RopeTheta = theta, RopeScaling = kind, RopeFactor = factor,
+        HiddenSize = 4 * headDim,
+        IntermediateSize = 8,
+        Layers = 1,
+        Heads = 4,
+        KvHeads = 4,
+        HeadDim = headDim,
+        VocabularySize = 10,
+        MaxPositions = Trained,
+        NormEpsilon = 1e-5f,
+        RopeTheta = theta,
+        RopeScaling = kind,
+        RopeFactor = factor,
     };
 }
