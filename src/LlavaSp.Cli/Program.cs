@@ -13,6 +13,8 @@ return await ErrorBoundary.RunAsync(async () =>
         DescribeCommand.Create(),
         ChatCommand.Create(),
         InspectCommand.Create(),
+        ConvertCommand.CreateConvert(),
+        ConvertCommand.CreateQuantize(),
         TraceCommand.Create(),
         BenchCommand.Create(),
     };

@@ -12,6 +12,8 @@ namespace LlavaSp.Cli.Commands;
 /// <summary><c>llava-sp bench</c>: the real graph on synthetic weights of a published shape, stage by stage, beside this machine's ceilings.</summary>
 internal static class BenchCommand
 {
+    private const string None = "none";
+
     public static Command Create()
     {
         var command = new Command("bench", "Time the real graph on random weights of a published shape, beside what this machine can do at best");
@@ -21,8 +23,8 @@ internal static class BenchCommand
             HelpName = "SHAPE",
             DefaultValueFactory = static _ => SyntheticModel.Shapes[0],
         };
-        Option<SpatialMode?> variant = Choices.OneOf<SpatialMode?>(
-            "--variant", "Spatial tokens [default: cropping; none for llava-1.5-7b]", ("pooling", SpatialMode.Pooling), ("cropping", SpatialMode.Cropping), ("none", null));
+        Option<string?> variant = Choices.OneOf<string?>(
+            "--variant", "Spatial tokens [default: pooling; none for llava-1.5-7b]", ("pooling", "pooling"), ("cropping", "cropping"), (None, None));
         Option<int> text = Count("--prompt-tokens", 40, "Text tokens of the prompt, beside the picture");
         Option<int> decode = Count("--decode", 16, "Tokens to decode");
         Option<int> repeats = Count("--repeat", 3, "Runs after one to warm up; the median counts");
@@ -37,8 +39,13 @@ internal static class BenchCommand
         command.SetAction(parsed =>
         {
             string name = parsed.GetValue(shape)!;
-            bool chosen = parsed.GetResult(variant) is { Implicit: false };
-            SpatialMode? mode = chosen ? parsed.GetValue(variant) : SyntheticModel.DefaultVariant(name);
+            SpatialMode? mode = parsed.GetValue(variant) switch
+            {
+                null => SyntheticModel.DefaultVariant(name),
+                "pooling" => SpatialMode.Pooling,
+                "cropping" => SpatialMode.Cropping,
+                _ => null,
+            };
             return Run(name, mode, runtime.Read(parsed), parsed.GetValue(text), parsed.GetValue(decode), parsed.GetValue(repeats), parsed.GetValue(json));
         });
         return command;

@@ -46,6 +46,9 @@ public sealed class ModelCheckpoint : IDisposable
     /// <summary>Format in which most of the matrices are stored.</summary>
     public WeightFormat StoredFormat { get; private set; }
 
+    /// <summary>Bytes of the largest tensor in the files: peak memory while loading is the finished weights and two of these.</summary>
+    public long LargestTensorBytes => Catalog.Entries.Values.Max(entry => entry.Info.ByteLength);
+
     /// <summary>What was found where, one line each.</summary>
     public IReadOnlyList<string> Notes => _notes;
 

@@ -1,0 +1,38 @@
+using System.Text.Json;
+
+namespace LlavaSp.Tests.Cli;
+
+/// <summary><c>bench</c> on the tiny shape: what it reports, not how fast it is.</summary>
+public sealed class BenchTests
+{
+    [Theory]
+    [InlineData("cropping", "int4", "int8", 5)]
+    [InlineData("pooling", "f32", "float32", 5)]
+    [InlineData("none", "int8:32", "int8", 4)]
+    public void ReportsEveryStage(string variant, string weights, string peak, int stages)
+    {
+        JsonElement json = CliTool.Run(
+            "bench", "--shape", "tiny", "--variant", variant, "--weights", weights, "--decode", "4", "--repeat", "2", "--json").Json;
+        Assert.Equal(variant, json.GetProperty("variant").GetString());
+        // 20 ids on each side of the picture's rows.
+        Assert.Equal(40 + 576 + (variant == "none" ? 0 : 6), json.GetProperty("prompt_tokens").GetInt32());
+        Assert.True(json.GetProperty("ceilings").GetProperty("read_gigabytes_per_second").GetDouble() > 0);
+        Assert.Equal(stages, json.GetProperty("stages").GetArrayLength());
+        Assert.All(json.GetProperty("stages").EnumerateArray(), stage =>
+        {
+            Assert.InRange(stage.GetProperty("milliseconds").GetDouble(), stage.GetProperty("min").GetDouble(), stage.GetProperty("max").GetDouble());
+            Assert.True(stage.GetProperty("bytes").GetDouble() > 0);
+            Assert.True(stage.GetProperty("operations").GetDouble() > 0);
+            Assert.Equal(peak, stage.GetProperty("peak").GetString());
+        });
+        Assert.True(json.GetProperty("tokens_per_second").GetProperty("decode").GetDouble() > 0);
+    }
+
+    [Fact]
+    public void RefusesUnknownShapes()
+    {
+        CliTool.Run("bench", "--shape", "gpt-5").IsRefusal("unknown shape 'gpt-5'");
+        CliTool.Run("bench", "--shape", "llava-1.5-7b", "--variant", "pooling").IsRefusal("llava-1.5-7b");
+        CliTool.Run("bench", "--shape", "tiny", "--repeat", "0").IsRefusal("--repeat");
+    }
+}
