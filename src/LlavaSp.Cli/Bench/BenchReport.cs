@@ -66,16 +66,8 @@ internal sealed class BenchReport(LlavaSpModel model, string shape, BenchRun run
     {
         json.WriteString("shape", shape);
         json.WriteString("variant", model.Checkpoint.Spatial.Variant);
-        json.WriteString("weights", model.Weights.ToString());
-        json.WriteString("kv_cache", model.KvFormat.ToString().ToLowerInvariant());
         json.WriteNumber("weight_bytes", model.WeightBytes);
-        json.Object("device", () =>
-        {
-            json.WriteString("name", model.Device.Device);
-            json.WriteString("instruction_set", model.Device.InstructionSet);
-            json.WriteNumber("threads", model.Device.Threads);
-            json.WriteString("reason", model.Device.Reason);
-        });
+        DeviceJson.Write(json, model);
         if (ceilings is not null) WriteCeilings(json, ceilings);
         json.WriteNumber("prompt_tokens", run.PromptLength);
         json.WriteNumber("decode_tokens", decodeTokens);

@@ -87,15 +87,7 @@ internal static class TraceCommand
     private static void Write(System.Text.Json.Utf8JsonWriter json, Request request, LlavaSpModel model, TraceFile trace)
     {
         json.WriteString("out", request.Output);
-        json.Object("device", () =>
-        {
-            json.WriteString("name", model.Device.Device);
-            json.WriteString("instruction_set", model.Device.InstructionSet);
-            json.WriteNumber("threads", model.Device.Threads);
-            json.WriteString("reason", model.Device.Reason);
-        });
-        json.WriteString("weights", model.Weights.ToString());
-        json.WriteString("kv_cache", model.KvFormat.ToString().ToLowerInvariant());
+        DeviceJson.Write(json, model);
         json.WriteStartArray("tensors");
         foreach (TensorInfo tensor in trace.Tensors)
         {

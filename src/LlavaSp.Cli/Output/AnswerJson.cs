@@ -53,15 +53,7 @@ internal static class AnswerJson
         LlavaSpModel loaded = model.Model;
         json.WriteString("model", loaded.Checkpoint.Location.Model);
         if (model.Settings.IsEmbedded) json.WriteBoolean("meaningless", true);
-        json.Object("device", () =>
-        {
-            json.WriteString("name", loaded.Device.Device);
-            json.WriteString("instruction_set", loaded.Device.InstructionSet);
-            json.WriteNumber("threads", loaded.Device.Threads);
-            json.WriteString("reason", loaded.Device.Reason);
-        });
-        json.WriteString("weights", loaded.Weights.ToString());
-        json.WriteString("kv_cache", loaded.KvFormat.ToString().ToLowerInvariant());
+        DeviceJson.Write(json, loaded);
         json.WriteString("template", model.Settings.Template.Template.Name);
         json.WriteString("template_reason", model.Settings.Template.Reason);
         json.WriteString("variant", loaded.Checkpoint.Spatial.Variant);
