@@ -27,7 +27,7 @@ internal static class TraceCommand
         foreach (Option option in (Option[])[images, ids, prompt, steps, output, only]) command.Add(option);
         var template = new TemplateOption(command);
         var runtime = new RuntimeOptions(command);
-        Option<bool?> exif = Choices.Exif(fallback: false);
+        Option<Switch?> exif = Choices.Exif(fallback: false);
         Option<bool> json = Choices.Json(), verbose = Choices.Verbose();
         command.Add(exif);
         command.Add(json);
@@ -38,7 +38,7 @@ internal static class TraceCommand
             // An option of a list that was not given has an empty list.
             int[]? given = parsed.GetResult(ids) is { Implicit: false } ? parsed.GetValue(ids) : null;
             return Run(new Request(
-                model, runtime.Read(parsed), parsed.GetValue(images)!, parsed.GetValue(exif) ?? false, given, parsed.GetValue(prompt),
+                model, runtime.Read(parsed), parsed.GetValue(images)!, parsed.Value(exif, false), given, parsed.GetValue(prompt),
                 template.Read(parsed, model.Model), parsed.GetValue(steps), parsed.GetValue(output)!, parsed.GetValue(only), parsed.GetValue(json),
                 parsed.GetValue(verbose)));
         });

@@ -12,7 +12,7 @@ internal sealed class AnswerOptions
     private readonly RuntimeOptions _runtime;
     private readonly GenerationOptions _generation;
     private readonly TemplateOption _template;
-    private readonly Option<bool?> _exif;
+    private readonly Option<Switch?> _exif;
     private readonly Option<bool> _json = Choices.Json();
     private readonly Option<bool> _verbose = Choices.Verbose();
     private readonly bool _exifDefault;
@@ -42,7 +42,7 @@ internal sealed class AnswerOptions
         ModelLocation location = given ?? new ModelLocation(EmbeddedModel.Unpack());
         return new AnswerSettings(
             location, given is null, _runtime.Read(parsed), generation, _template.Read(parsed, location.Model),
-            parsed.GetValue(_exif) ?? _exifDefault, json, parsed.GetValue(_verbose));
+            parsed.Value(_exif, _exifDefault), json, parsed.GetValue(_verbose));
     }
 }
 

@@ -3,10 +3,17 @@ using System.CommandLine.Parsing;
 
 namespace LlavaSp.Cli.Options;
 
+/// <summary>on or off.</summary>
+internal enum Switch
+{
+    Off,
+    On,
+}
+
 /// <summary>Options whose wrong values are explained in one line.</summary>
 internal static class Choices
 {
-    /// <summary>An option that takes one of a few words.</summary>
+    /// <summary>An option that takes one of a few words. No bool: System.CommandLine takes only true and false as values of such an option.</summary>
     public static Option<T> OneOf<T>(string name, string description, params (string Word, T Value)[] choices)
     {
         string[] words = [.. choices.Select(choice => choice.Word)];
@@ -47,8 +54,13 @@ internal static class Choices
     };
 
     /// <summary>Whether pictures are turned upright as their EXIF tag says.</summary>
-    public static Option<bool?> Exif(bool fallback) => OneOf<bool?>(
-        "--exif", $"Turn pictures upright as their EXIF tag says; upstream ignores it [default: {(fallback ? "on" : "off")}]", ("on", true), ("off", false));
+    public static Option<Switch?> Exif(bool fallback) => OneOf<Switch?>(
+        "--exif", $"Turn pictures upright as their EXIF tag says; upstream ignores it [default: {(fallback ? "on" : "off")}]",
+        ("on", Switch.On), ("off", Switch.Off));
+
+    /// <summary>The value of a switch.</summary>
+    public static bool Value(this ParseResult parsed, Option<Switch?> option, bool fallback) =>
+        parsed.GetValue(option) is { } value ? value == Switch.On : fallback;
 
     /// <summary>One JSON object on standard output.</summary>
     public static Option<bool> Json() => new("--json") { Description = "Write one JSON object to standard output and nothing else" };

@@ -20,8 +20,8 @@ internal sealed class RuntimeOptions
         "--weights", "Weight format in memory; int8 and int4 take a group size, e.g. int4:128 [default: the checkpoint's own]", "f32|f16|bf16|int8|int4",
         static text => WeightFormat.Parse(text));
 
-    private readonly Option<bool?> _activations = Choices.OneOf<bool?>(
-        "--activations", "Activations between integer weights: float32, or quantised on the fly [default: int8]", ("f32", false), ("int8", true));
+    private readonly Option<WeightKind?> _activations = Choices.OneOf<WeightKind?>(
+        "--activations", "Activations between integer weights: float32, or quantised on the fly [default: int8]", ("f32", WeightKind.F32), ("int8", WeightKind.Int8));
 
     private readonly Option<KvFormat?> _kv = Choices.OneOf<KvFormat?>(
         "--kv", "Key-value cache [default: f32 for f32 weights, else f16]", ("f16", KvFormat.F16), ("f32", KvFormat.F32));
@@ -39,7 +39,7 @@ internal sealed class RuntimeOptions
     /// <summary>What was asked for; formats that were not are null.</summary>
     public LoadOptions Read(ParseResult parsed) => new()
     {
-        Device = new DeviceOptions(parsed.GetValue(_device)!, parsed.GetValue(_threads), parsed.GetValue(_activations) ?? true),
+        Device = new DeviceOptions(parsed.GetValue(_device)!, parsed.GetValue(_threads), parsed.GetValue(_activations) != WeightKind.F32),
         Weights = parsed.GetValue(_weights),
         KvFormat = parsed.GetValue(_kv),
     };

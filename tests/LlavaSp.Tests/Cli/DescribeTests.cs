@@ -97,6 +97,24 @@ public sealed class DescribeTests
     }
 
     [Fact]
+    public void FormatsAreThoseThatWereAskedFor()
+    {
+        JsonElement json = CliTool.Run(
+            "describe", CliTool.Shapes, "--device", "reference", "--max-new-tokens", "1", "--json", "--weights", "int4:32", "--activations", "f32", "--kv", "f32",
+            "--exif", "on", "--threads", "1").Json;
+        Assert.Equal("int4:32", json.GetProperty("weights").GetString());
+        Assert.Equal("f32", json.GetProperty("kv_cache").GetString());
+    }
+
+    [Fact]
+    public void TheBestDeviceIsTakenAndNamed()
+    {
+        JsonElement device = CliTool.Run("describe", CliTool.Shapes, "--max-new-tokens", "1", "--json").Json.GetProperty("device");
+        Assert.Contains(device.GetProperty("name").GetString(), (string[])["cpu", "reference"]);
+        Assert.False(string.IsNullOrEmpty(device.GetProperty("reason").GetString()));
+    }
+
+    [Fact]
     public void VerboseSaysWhatRuns()
     {
         CliResult result = CliTool.Run("describe", CliTool.Shapes, "--device", "reference", "--max-new-tokens", "2", "--verbose");
