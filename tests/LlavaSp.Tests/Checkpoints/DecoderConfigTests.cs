@@ -10,8 +10,19 @@ public sealed class DecoderConfigTests
     public void MissingFieldsTakeTheDefaultsOfLlamaConfig() => Assert.Equal(
         new DecoderConfig
         {
-            HiddenSize = 4096, IntermediateSize = 11008, Layers = 32, Heads = 32, KvHeads = 32, HeadDim = 128, VocabularySize = 32000, MaxPositions = 2048,
-            NormEpsilon = 1e-6f, RopeTheta = 10000, RopeScaling = RopeScalingKind.None, RopeFactor = 1, TieWordEmbeddings = false,
+            HiddenSize = 4096,
+            IntermediateSize = 11008,
+            Layers = 32,
+            Heads = 32,
+            KvHeads = 32,
+            HeadDim = 128,
+            VocabularySize = 32000,
+            MaxPositions = 2048,
+            NormEpsilon = 1e-6f,
+            RopeTheta = 10000,
+            RopeScaling = RopeScalingKind.None,
+            RopeFactor = 1,
+            TieWordEmbeddings = false,
         },
         Parse("{}"));
 
@@ -27,8 +38,17 @@ public sealed class DecoderConfigTests
         Assert.Equal(
             new DecoderConfig
             {
-                HiddenSize = 5120, IntermediateSize = 13824, Layers = 40, Heads = 40, KvHeads = 8, HeadDim = 128, VocabularySize = 32064, MaxPositions = 4096,
-                NormEpsilon = 1e-5f, RopeTheta = 1e6, TieWordEmbeddings = true,
+                HiddenSize = 5120,
+                IntermediateSize = 13824,
+                Layers = 40,
+                Heads = 40,
+                KvHeads = 8,
+                HeadDim = 128,
+                VocabularySize = 32064,
+                MaxPositions = 4096,
+                NormEpsilon = 1e-5f,
+                RopeTheta = 1e6,
+                TieWordEmbeddings = true,
             },
             config);
         Assert.Equal(4096, config.ContextLength);
