@@ -59,7 +59,8 @@ public sealed class FinishTests
     {
         int[] expected = TestModels.Fresh(Model, TestModels.Request(Prompt, 8)).Result.Ids.ToArray();
         int at = Enumerable.Range(2, 5).First(i => !expected.Take(i).Contains(expected[i]));
-        using TemporaryFolder folder = TestModels.Edited("pooling-f32", _ => { }, generation => generation["eos_token_id"] = new System.Text.Json.Nodes.JsonArray(2, expected[at]));
+        using TemporaryFolder folder = TestModels.Edited(
+            "pooling-f32", _ => { }, generation => generation["eos_token_id"] = new System.Text.Json.Nodes.JsonArray(2, expected[at]));
         using LlavaSpModel model = LlavaSpModel.Load(folder.Root, TestModels.Options());
         using LlavaSpSession session = model.CreateSession(200);
         GenerationResult ended = session.Generate(TestModels.Request(Prompt, 8) with { IgnoreEnd = false });
