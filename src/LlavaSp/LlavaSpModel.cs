@@ -99,6 +99,7 @@ public sealed class LlavaSpModel : IDisposable
             Decoder decoder = Decoder.Load(
                 backend, checkpoint.Catalog, checkpoint.Decoder, plan,
                 done => options.Progress?.Report(new LoadProgress("decoder", 0.2 + 0.8 * done / layers)));
+            RefuseUnreadLayers(checkpoint);
             KvFormat kv = options.KvFormat ?? (format == WeightFormat.F32 ? KvFormat.F32 : KvFormat.F16);
             options.Logger?.LogInformation(
                 "device {Device} ({InstructionSet}, {Threads} threads): {Reason}; weights {Weights}, KV cache {KvFormat}; variant {Variant}: {VariantReason}",
@@ -140,6 +141,15 @@ public sealed class LlavaSpModel : IDisposable
         Encoder.Dispose();
         Decoder.Dispose();
         Backend.Dispose();
+    }
+
+    /// <summary>A tensor inside the decoder's layers that nothing reads means another architecture: answers would be wrong without a word.</summary>
+    private static void RefuseUnreadLayers(ModelCheckpoint checkpoint)
+    {
+        string? unread = checkpoint.Catalog.Unused.FirstOrDefault(static name => name.StartsWith("model.layers.", StringComparison.Ordinal));
+        if (unread is null) return;
+        throw new CheckpointException(
+            $"{checkpoint.Location.Model}: tensor '{unread}' is not part of the decoder that config.json describes: check num_hidden_layers and the architecture");
     }
 
     private static ImagePreprocessor CreatePreprocessor(ModelCheckpoint checkpoint)
