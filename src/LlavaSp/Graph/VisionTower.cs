@@ -56,13 +56,12 @@ internal sealed class VisionTower : IDisposable
         return new VisionTower(backend, config, multimodal.DropClassToken, embedding, layers, selected, weights);
     }
 
-    /// <summary>Features of all tiles: [tiles * TokensPerTile, d]. The caller disposes them.</summary>
-    public Tensor Encode(TilePixels pixels, ITraceSink? trace)
+    /// <summary>Writes the features of all tiles, tile by tile, to <paramref name="features"/> [tiles * TokensPerTile, d].</summary>
+    public void Encode(Tensor features, TilePixels pixels, ITraceSink? trace)
     {
         int tokens = _config.Grid * _config.Grid + 1, rows = pixels.Tiles * tokens, d = _config.HiddenSize;
         using Tensor hidden = _backend.CreateTensor(rows, d), normed = _backend.CreateTensor(rows, d), attended = _backend.CreateTensor(rows, d);
         using Tensor qkv = _backend.CreateTensor(rows, 3 * d), inner = _backend.CreateTensor(rows, _config.IntermediateSize);
-        Tensor features = _backend.CreateTensor(pixels.Tiles * TokensPerTile, d);
         _backend.PatchEmbedding(hidden, pixels, _embedding);
         Trace(trace, 0, hidden, pixels.Tiles);
         if (SelectedLayer == 0) Select(features, hidden, pixels.Tiles);
@@ -80,8 +79,6 @@ internal sealed class VisionTower : IDisposable
             if (SelectedLayer == i + 1) Select(features, hidden, pixels.Tiles);
             if (SelectedLayer == i + 1 && trace is null) break;
         }
-
-        return features;
     }
 
     /// <inheritdoc/>
