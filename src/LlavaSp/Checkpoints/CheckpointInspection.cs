@@ -48,7 +48,7 @@ public sealed class CheckpointInspection
         Tensors =
         [
             .. catalog.Entries.Values.Select(entry => new InspectedTensor(
-                entry.Name, entry.Info, NameMap.Stage(entry.Name), FileOf(entry), !unused.Contains(entry.Name))),
+                entry.Name, entry.Info, NameMap.Stage(entry.Name), entry.File, !unused.Contains(entry.Name))),
         ];
         Stages =
         [
@@ -112,8 +112,6 @@ public sealed class CheckpointInspection
             problems.Add(e.Message);
         }
     }
-
-    private static string FileOf(CatalogEntry entry) => Path.Combine(entry.Origin, entry.Source.FileOf(entry.Info.Name));
 
     private static long Parameters(InspectedTensor tensor) => tensor.Name.EndsWith(TensorCatalog.ScaleSuffix, StringComparison.Ordinal)
         ? 0

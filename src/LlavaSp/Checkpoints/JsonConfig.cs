@@ -42,11 +42,26 @@ internal sealed class JsonConfig
             CheckText(utf8.Span, path);
             using var document = JsonDocument.Parse(utf8);
             if (document.RootElement.ValueKind != JsonValueKind.Object) throw new CheckpointException($"{path}: is not a JSON object");
+            CheckText(utf8.Span);
             return new JsonConfig(document.RootElement.Clone(), path);
         }
         catch (JsonException e)
         {
             throw new CheckpointException($"{path}: is not valid JSON (line {e.LineNumber + 1}): the file is damaged", e);
+        }
+        catch (InvalidOperationException e)
+        {
+            throw new CheckpointException($"{path}: holds a string that is not valid Unicode: the file is damaged", e);
+        }
+    }
+
+    // A document checks its grammar when it is parsed, but its strings only when they are asked for.
+    private static void CheckText(ReadOnlySpan<byte> utf8)
+    {
+        Utf8JsonReader reader = new(utf8);
+        while (reader.Read())
+        {
+            if (reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName) reader.GetString();
         }
     }
 

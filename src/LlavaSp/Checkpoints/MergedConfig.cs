@@ -68,6 +68,7 @@ internal static class MergedConfig
         json.WriteNumber("head_dim", decoder.HeadDim);
         json.WriteNumber("vocab_size", decoder.VocabularySize);
         json.WriteNumber("max_position_embeddings", decoder.MaxPositions);
+        if (decoder.SlidingWindow != int.MaxValue) json.WriteNumber("sliding_window", decoder.SlidingWindow);
         json.WriteNumber("rms_norm_eps", decoder.NormEpsilon);
         json.WriteNumber("rope_theta", decoder.RopeTheta);
         json.WriteString("hidden_act", "silu");

@@ -216,8 +216,10 @@ public sealed class ModelCheckpoint : IDisposable
                 $"{folder}: holds no vision tower, and '{Multimodal.VisionTower}' was not found beside it: give the CLIP folder with --vision-tower");
         }
 
+        // A tower that was asked for brings its config along.
+        bool own = Config.Has("vision_config") && Location.VisionTower is null;
         Location = Location with { VisionTower = tower };
-        Vision = Config.Has("vision_config") ? VisionConfig.Parse(Config)
+        Vision = own ? VisionConfig.Parse(Config)
             : tower is not null ? VisionConfig.Parse(JsonConfig.Load(Path.Combine(tower, "config.json")))
             : VisionFromTensors(folder);
         PreprocessorConfigPath = new[] { folder, tower }.OfType<string>()
@@ -229,20 +231,22 @@ public sealed class ModelCheckpoint : IDisposable
     {
         const string Patch = "vision_model.embeddings.patch_embedding.weight", Position = "vision_model.embeddings.position_embedding.weight";
         long[] patch = Catalog.Require(Patch).Info.Shape, position = Catalog.Require(Position).Info.Shape;
-        int layers = 0;
+        long[] inner = Catalog.Require("vision_model.encoder.layers.0.mlp.fc1.weight").Info.Shape;
+        int layers = 1;
         while (Catalog.Has($"vision_model.encoder.layers.{layers}.mlp.fc1.weight")) layers++;
-        var grid = (int)Math.Round(Math.Sqrt(Math.Max(0, position[0] - 1)));
-        if (patch.Length != 4 || grid < 1 || layers == 0 || patch[0] % 64 != 0 || patch[2] is < 1 or > 1024)
+        double grid = position.Length == 2 ? Math.Round(Math.Sqrt(Math.Max(0, position[0] - 1))) : 0;
+        bool plausible = patch.Length == 4 && patch[0] % 64 == 0 && patch[0] is > 0 and <= 1 << 16 && patch[2] is > 0 and <= 1 << 10
+            && inner.Length == 2 && inner[0] is > 0 and <= 1 << 18 && grid is > 0 and <= 1 << 10;
+        if (!plausible)
         {
             throw new CheckpointException(
                 $"{folder}: the sizes of its vision tower cannot be read from the tensors alone: give the CLIP folder with --vision-tower");
         }
 
-        long[] inner = Catalog.Require("vision_model.encoder.layers.0.mlp.fc1.weight").Info.Shape;
         _notes.Add("vision tower: inside the checkpoint; its CLIP folder is not at hand, so heads of 64 channels and quick-GELU are taken for granted");
         return new VisionConfig
         {
-            ImageSize = grid * (int)patch[2],
+            ImageSize = (int)grid * (int)patch[2],
             PatchSize = (int)patch[2],
             HiddenSize = (int)patch[0],
             IntermediateSize = (int)inner[0],
@@ -255,12 +259,13 @@ public sealed class ModelCheckpoint : IDisposable
 
     private void CheckVisionShapes()
     {
-        TensorInfo positions = Catalog.Require("vision_model.embeddings.position_embedding.weight").Info;
+        CatalogEntry entry = Catalog.Require("vision_model.embeddings.position_embedding.weight");
+        TensorInfo positions = entry.Info;
         long expected = (long)Vision.Grid * Vision.Grid + 1;
         if (positions.Shape.Length != 2 || positions.Shape[0] != expected || positions.Shape[1] != Vision.HiddenSize)
         {
             throw new CheckpointException(
-                $"{Location.VisionTower ?? Location.Model}: '{positions.Name}' is {positions.ShapeText}, the vision config asks for [{expected}, {Vision.HiddenSize}]");
+                $"{entry.Place} is {positions.ShapeText}, the vision config asks for [{expected}, {Vision.HiddenSize}]");
         }
     }
 

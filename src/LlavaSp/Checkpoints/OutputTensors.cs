@@ -77,7 +77,7 @@ internal static class OutputTensors
 
         WeightSource source = Source(catalog, tensor, format);
         if (source.StoredFormat is { } stored && format.IsInteger && stored != format)
-            throw new CheckpointException($"{entry.Origin}: '{entry.Info.Name}' is stored as {stored} already, {format} was asked for: convert the original checkpoint");
+            throw new CheckpointException($"{entry.Place} is stored as {stored} already, {format} was asked for: convert the original checkpoint");
         if (format.IsInteger) return new QuantizedTensor(source, published, format);
         bool same = entry.Info.DType == DTypeOf(format) && !catalog.LoraTargets.Contains(tensor.Name);
         return same ? new CopiedTensor(entry, published) : new FloatTensor(source, new TensorInfo(published, DTypeOf(format), tensor.Shape), format.Kind);

@@ -39,8 +39,8 @@ public sealed record SpatialConfig(SpatialMode? Mode, int[] KernelSizes, int Wid
             if (!match.Success) continue;
             int k = int.Parse(match.Groups["size"].ValueSpan, CultureInfo.InvariantCulture);
             if (entry.Info.Shape.Length < 2 || entry.Info.Shape[0] is < 1 or > MaxWidth)
-                throw new CheckpointException($"{entry.Origin}: '{entry.Info.Name}' is {entry.Info.ShapeText}, not a convolution's weight");
-            if (k < 1 || k > grid) throw new CheckpointException($"{entry.Origin}: '{entry.Info.Name}' does not fit the grid of {grid} x {grid} patches");
+                throw new CheckpointException($"{entry.Place} is {entry.Info.ShapeText}, not a convolution's weight");
+            if (k < 1 || k > grid) throw new CheckpointException($"{entry.Place} does not fit the grid of {grid} x {grid} patches");
             if (!kernels.TryAdd(k, (entry, match.Groups["pooled"].Success)))
                 throw new CheckpointException($"{entry.Origin}: there are two convolutions of size {k}: pooling and cropping tensors are mixed");
         }
@@ -61,7 +61,7 @@ public sealed record SpatialConfig(SpatialMode? Mode, int[] KernelSizes, int Wid
         int[] sizes = [.. kernels.Keys];
         foreach ((int k, (CatalogEntry entry, _)) in kernels)
         {
-            if (fusion && (grid - k) % 2 != 0) throw new CheckpointException($"{entry.Origin}: '{entry.Info.Name}': no centre crop of {k} in a grid of {grid}");
+            if (fusion && (grid - k) % 2 != 0) throw new CheckpointException($"{entry.Place}: no centre crop of {k} in a grid of {grid}");
         }
 
         var width = (int)kernels.First().Value.Entry.Info.Shape[0];
@@ -76,12 +76,13 @@ public sealed record SpatialConfig(SpatialMode? Mode, int[] KernelSizes, int Wid
 
     private static int FusionKernel(TensorCatalog catalog, int channels, int grid)
     {
-        (_, _, TensorInfo info, string origin) = catalog.Entries["conv_CM.weight"];
-        if (info.Shape.Length < 2) throw new CheckpointException($"{origin}: '{info.Name}' is {info.ShapeText}, not a convolution's weight");
+        CatalogEntry entry = catalog.Entries["conv_CM.weight"];
+        TensorInfo info = entry.Info;
+        if (info.Shape.Length < 2) throw new CheckpointException($"{entry.Place} is {info.ShapeText}, not a convolution's weight");
         // As integers it is stored flat: [width, k*k*channels], half of that in bytes for int4.
         int k = info.Shape.Length == 4
             ? (int)Math.Min(int.MaxValue, info.Shape[3])
             : (int)Math.Round(Math.Sqrt((double)info.Shape[^1] * (info.DType == DType.U8 ? 2 : 1) / channels));
-        return k >= 1 && k <= grid ? k : throw new CheckpointException($"{origin}: '{info.Name}' {info.ShapeText} does not fit the grid of {grid} x {grid} patches");
+        return k >= 1 && k <= grid ? k : throw new CheckpointException($"{entry.Place} {info.ShapeText} does not fit the grid of {grid} x {grid} patches");
     }
 }

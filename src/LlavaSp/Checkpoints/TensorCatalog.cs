@@ -8,7 +8,14 @@ namespace LlavaSp.Checkpoints;
 /// <param name="Source">The files that hold it.</param>
 /// <param name="Info">Name, type and shape there.</param>
 /// <param name="Origin">Folder or file, for messages.</param>
-internal sealed record CatalogEntry(string Name, ITensorSource Source, TensorInfo Info, string Origin);
+internal sealed record CatalogEntry(string Name, ITensorSource Source, TensorInfo Info, string Origin)
+{
+    /// <summary>File, or folder where it is not known.</summary>
+    public string File => Path.Combine(Origin, Source.FileOf(Info.Name));
+
+    /// <summary>File and tensor, for messages: one line whatever the file holds.</summary>
+    public string Place => $"{Refusal.OneLine(File)}: {Refusal.Quote(Info.Name)}";
+}
 
 /// <summary>
 /// All tensors of a model under their canonical names, from several files, with LoRA updates pending; remembers which were asked for.
@@ -122,7 +129,7 @@ internal sealed class TensorCatalog : IDisposable
     private IntegerMatrix IntegerMatrix(CatalogEntry entry, long rows, long columns)
     {
         if (GroupSize == 0)
-            throw new CheckpointException($"{entry.Origin}: '{entry.Info.Name}' is stored as integers, but config.json has no quantization_config of this runtime");
+            throw new CheckpointException($"{entry.Place} is stored as integers, but config.json has no quantization_config of this runtime");
         WeightFormat format = entry.Info.DType == DType.I8 ? WeightFormat.Int8(GroupSize) : WeightFormat.Int4(GroupSize);
         long stored = format.Kind == WeightKind.Int8 ? columns : (columns + 1) / 2;
         if (!entry.Info.Shape.SequenceEqual([rows, stored])) throw WrongShape(entry, $"[{rows}, {stored}]");
@@ -135,11 +142,11 @@ internal sealed class TensorCatalog : IDisposable
     private static void CheckFloat(CatalogEntry entry)
     {
         if (!Floats.CanConvert(entry.Info.DType))
-            throw new CheckpointException($"{entry.Origin}: '{entry.Info.Name}' has type {entry.Info.DType}, a floating-point type is expected");
+            throw new CheckpointException($"{entry.Place} has type {entry.Info.DType}, a floating-point type is expected");
     }
 
     private static CheckpointException WrongShape(CatalogEntry entry, string expected) =>
-        new($"{entry.Origin}: '{entry.Info.Name}' is {entry.Info.DType} {entry.Info.ShapeText}, config.json asks for {expected}");
+        new($"{entry.Place} is {entry.Info.DType} {entry.Info.ShapeText}, config.json asks for {expected}");
 
     private string Origins() => string.Join(", ", _entries.Values.Select(entry => entry.Origin).Distinct().DefaultIfEmpty("checkpoint"));
 }
