@@ -26,7 +26,8 @@ internal static class TraceCommand
         var only = new Option<string?>("--only") { Description = "Keep only names that match (* and ?), e.g. 'a.sp.*'", HelpName = "PATTERN" };
         foreach (Option option in (Option[])[images, ids, prompt, steps, output, only]) command.Add(option);
         var template = new TemplateOption(command);
-        var runtime = new RuntimeOptions(command);
+        // Traces are compared at 1e-3; a half-precision cache would hide what the weights do.
+        var runtime = new RuntimeOptions(command, KvFormat.F32);
         Option<Switch?> exif = Choices.Exif(fallback: false);
         Option<bool> json = Choices.Json(), verbose = Choices.Verbose();
         command.Add(exif);
@@ -53,20 +54,21 @@ internal static class TraceCommand
         var pictures = new Pictures();
         foreach (string image in request.Images) pictures.Decode(image, request.Exif);
 
-        using LlavaSpModel model = Load(request);
+        using var interruption = new Interruption();
+        CancellationToken cancelled = interruption.Begin();
+        using LlavaSpModel model = Load(request, cancelled);
         int[] ids = request.Ids ?? model.Encode(request.Template.Template.BuildPrompt(
             [Question.WithPictures(request.Prompt!, request.Images.Length, model.Checkpoint.Multimodal.UseStartEnd), null]));
         var trace = new TraceFile(request.Only);
-        ModelTracer.Run(model, ids, pictures.Prepare(model), request.Steps, trace);
-        trace.Save(request.Output);
+        ModelTracer.Run(model, ids, pictures.Prepare(model), request.Steps, trace, cancelled);
+        trace.Save(request.Output, cancelled);
         if (request.Json) JsonOutput.Write(json => Write(json, request, model, trace));
         else Console.Out.WriteLine($"{request.Output}: {trace.Tensors.Count} tensors, {ByteSize.Text(trace.Tensors.Sum(tensor => tensor.ByteLength))}");
         return ExitCode.Success;
     }
 
-    private static LlavaSpModel Load(Request request)
+    private static LlavaSpModel Load(Request request, CancellationToken cancelled)
     {
-        bool integer = request.Load.Weights?.IsInteger ?? false;
         LlavaSpModel model = ProgressDisplay.Load(
             "loading",
             progress => LlavaSpModel.Load(request.Location.Model, request.Load with
@@ -74,12 +76,10 @@ internal static class TraceCommand
                 ModelBase = request.Location.ModelBase,
                 VisionTower = request.Location.VisionTower,
                 AllHiddenStates = true,
-                // Traces are compared at 1e-3; a half-precision cache would hide what the weights do.
-                KvFormat = request.Load.KvFormat ?? (integer ? null : KvFormat.F32),
                 Progress = progress,
                 Logger = request.Verbose ? new NoteLogger() : null,
             }),
-            CancellationToken.None);
+            cancelled);
         if (request is { Verbose: true, Prompt: not null }) Notes.Write($"template {request.Template.Template.Name}: {request.Template.Reason}");
         return model;
     }

@@ -23,12 +23,18 @@ internal sealed class RuntimeOptions
     private readonly Option<WeightKind?> _activations = Choices.OneOf<WeightKind?>(
         "--activations", "Activations between integer weights: float32, or quantised on the fly [default: int8]", ("f32", WeightKind.F32), ("int8", WeightKind.Int8));
 
-    private readonly Option<KvFormat?> _kv = Choices.OneOf<KvFormat?>(
-        "--kv", "Key-value cache [default: f32 for f32 weights, else f16]", ("f16", KvFormat.F16), ("f32", KvFormat.F32));
+    private readonly Option<KvFormat?> _kv;
+
+    private readonly KvFormat? _kvFallback;
 
     /// <summary>Adds the options to a command.</summary>
-    public RuntimeOptions(Command command)
+    /// <param name="command">The command.</param>
+    /// <param name="kv">Default of <c>--kv</c>; null follows the weights.</param>
+    public RuntimeOptions(Command command, KvFormat? kv = null)
     {
+        string fallback = kv?.ToString().ToLowerInvariant() ?? "f32 for f32 weights, else f16";
+        _kvFallback = kv;
+        _kv = Choices.OneOf<KvFormat?>("--kv", $"Key-value cache [default: {fallback}]", ("f16", KvFormat.F16), ("f32", KvFormat.F32));
         command.Add(_device);
         command.Add(_threads);
         command.Add(_weights);
@@ -36,11 +42,11 @@ internal sealed class RuntimeOptions
         command.Add(_kv);
     }
 
-    /// <summary>What was asked for; formats that were not are null.</summary>
+    /// <summary>What was asked for; formats that were not, and have no default, are null.</summary>
     public LoadOptions Read(ParseResult parsed) => new()
     {
         Device = new DeviceOptions(parsed.GetValue(_device)!, parsed.GetValue(_threads), parsed.GetValue(_activations) != WeightKind.F32),
         Weights = parsed.GetValue(_weights),
-        KvFormat = parsed.GetValue(_kv),
+        KvFormat = parsed.GetValue(_kv) ?? _kvFallback,
     };
 }

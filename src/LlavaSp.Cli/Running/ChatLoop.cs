@@ -24,11 +24,12 @@ internal sealed class ChatLoop : IDisposable
     private double _preprocess;
 
     /// <summary>Takes over the model.</summary>
-    public ChatLoop(LoadedModel model, Interruption interruption, Pictures pictures)
+    /// <exception cref="PromptException">More positions than the model has.</exception>
+    public ChatLoop(LoadedModel model, Interruption interruption, Pictures pictures, int? context)
     {
         _model = model;
         _interruption = interruption;
-        _session = model.Model.CreateSession();
+        _session = model.Model.CreateSession(context);
         Attach(pictures);
     }
 
@@ -121,7 +122,7 @@ internal sealed class ChatLoop : IDisposable
             _answers.Add((text, result, Stopwatch.GetElapsedTime(start).TotalMilliseconds));
             Remember(question, result);
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException) when (!_interruption.IsEnding)
         {
             if (!Json) Console.Out.WriteLine();
             Notes.Write("stopped; this question and its answer are forgotten");

@@ -13,9 +13,6 @@ internal static class ExitCode
     /// <summary>A defect of this program (sysexits.h: EX_SOFTWARE).</summary>
     public const int InternalError = 70;
 
-    /// <summary>Ctrl-C, as shells report it.</summary>
-    public const int Cancelled = 130;
-
     /// <summary>The reader of standard output went away, as shells report it.</summary>
     public const int BrokenPipe = 141;
 }
@@ -33,7 +30,7 @@ internal static class ErrorBoundary
         }
         catch (OperationCanceledException)
         {
-            return ExitCode.Cancelled;
+            return Interruption.CancelledCode;
         }
         catch (IOException e) when (PipeOutput.IsBrokenPipe(e))
         {

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using LlavaSp.Graph;
 using LlavaSp.Quantization;
 
@@ -35,9 +34,6 @@ public static class CheckpointConverter
 {
     private const string Stem = "model", Extension = ".safetensors";
 
-    // SIGXFSZ, on Linux and macOS.
-    private const PosixSignal FileSizeExceeded = (PosixSignal)25;
-
     private static readonly string[] TokenizerFiles =
         ["tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
 
@@ -68,10 +64,6 @@ public static class CheckpointConverter
         // Everything that can be refused is refused before the first byte is written.
         IReadOnlyList<OutputTensor> tensors = OutputTensors.Of(checkpoint, WeightPlan.For(format));
         List<List<OutputTensor>> shards = Shards(tensors, options.MaxShardBytes);
-        // A limit on the size of files (ulimit -f) would otherwise kill the process with the folder half-written, instead of failing the write.
-        using PosixSignalRegistration? fileTooLarge = OperatingSystem.IsWindows()
-            ? null
-            : PosixSignalRegistration.Create(FileSizeExceeded, static context => context.Cancel = true);
         using PartialFolder partial = PartialFolder.Create(folder);
         var progress = new WriteProgress(options.Progress, tensors.Sum(tensor => tensor.ByteLength), cancellationToken);
         for (int i = 0; i < shards.Count; i++) WriteShard(partial[FileName(i, shards.Count)], shards[i], open, progress);

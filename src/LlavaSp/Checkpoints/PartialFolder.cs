@@ -28,6 +28,7 @@ internal sealed class PartialFolder : IDisposable
             if (!Directory.Exists(Path.GetDirectoryName(full)))
                 throw new LlavaSpException($"{Refusal.OneLine(target)}: the folder above it does not exist: create it first");
             string path = $"{full}.partial-{Path.GetRandomFileName()[..8]}";
+            FileSizeLimit.FailWrites();
             Directory.CreateDirectory(path);
             return new PartialFolder(full, path);
         });

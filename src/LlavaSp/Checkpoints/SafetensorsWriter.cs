@@ -42,6 +42,7 @@ public sealed class SafetensorsWriter : IDisposable
     {
         byte[] header = Header(tensors, metadata, out long dataLength);
         string temporary = $"{path}.{Path.GetRandomFileName()}.tmp";
+        FileSizeLimit.FailWrites();
         Stream stream;
         try
         {

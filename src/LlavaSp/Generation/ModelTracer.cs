@@ -14,8 +14,11 @@ public static class ModelTracer
     /// <param name="images">Pictures in order.</param>
     /// <param name="steps">Greedy tokens to generate; end tokens do not stop them.</param>
     /// <param name="trace">Receives the tensors.</param>
+    /// <param name="cancellationToken">Stops between two pictures, layers or steps.</param>
     /// <exception cref="PromptException">The prompt does not fit its pictures or the context.</exception>
-    public static void Run(LlavaSpModel model, int[] ids, IReadOnlyList<PreparedImage> images, int steps, TraceFile trace)
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    public static void Run(
+        LlavaSpModel model, int[] ids, IReadOnlyList<PreparedImage> images, int steps, TraceFile trace, CancellationToken cancellationToken = default)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(steps);
         int vocabulary = model.Checkpoint.Decoder.VocabularySize;
@@ -26,11 +29,11 @@ public static class ModelTracer
         SequenceRunner runner = session.Runner;
         if (prompt.Length + steps > runner.Capacity)
             throw new PromptException($"{prompt.Length} positions and {steps} steps do not fit the context of {runner.Capacity}: use fewer --steps");
-        model.Gate.Wait();
+        model.Gate.Wait(cancellationToken);
         try
         {
-            runner.Prefill(prompt, new StageTimes(), trace, trace.WithPrefix);
-            if (steps > 0) Greedy(model, runner, steps, trace);
+            runner.Prefill(prompt, new StageTimes(), trace, trace.WithPrefix, cancellationToken);
+            if (steps > 0) Greedy(model, runner, steps, trace, cancellationToken);
         }
         finally
         {
@@ -38,13 +41,14 @@ public static class ModelTracer
         }
     }
 
-    private static void Greedy(LlavaSpModel model, SequenceRunner runner, int steps, TraceFile trace)
+    private static void Greedy(LlavaSpModel model, SequenceRunner runner, int steps, TraceFile trace, CancellationToken cancellationToken)
     {
         int vocabulary = model.Checkpoint.Decoder.VocabularySize;
         var greedy = new int[steps];
         var logits = trace.Wants("greedy_logits") ? new float[(long)steps * vocabulary] : null;
         for (int i = 0; i < steps; i++)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             greedy[i] = model.Backend.Argmax(runner.Logits);
             if (logits is not null) runner.Logits.Read(logits.AsSpan(i * vocabulary, vocabulary));
             if (i < steps - 1) runner.Step(greedy[i]);

@@ -32,13 +32,17 @@ public sealed class TraceFile(string? pattern = null) : ITraceSink
     public ITraceSink WithPrefix(string prefix) => new Prefixed(this, prefix);
 
     /// <summary>Writes the file; nothing is left behind when that fails.</summary>
+    /// <param name="path">File to write; an existing one is replaced.</param>
+    /// <param name="cancellationToken">Stops between two tensors.</param>
     /// <exception cref="LlavaSpException">Nothing was collected, or the file cannot be written.</exception>
-    public void Save(string path)
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    public void Save(string path, CancellationToken cancellationToken = default)
     {
         if (_tensors.Count == 0) throw new LlavaSpException($"no tensor matches '{pattern}': leave out --only to see all names");
         using SafetensorsWriter writer = SafetensorsWriter.Create(path, Tensors);
         foreach ((TensorInfo info, byte[] bytes) in _tensors)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             writer.Begin(info.Name);
             writer.Write(bytes);
         }

@@ -76,4 +76,13 @@ public sealed class ChatTests
         Assert.Contains("the context holds 2048", result.Error, StringComparison.Ordinal);
         Assert.NotEqual(0, result.Json.GetProperty("turns").GetArrayLength());
     }
+
+    [Fact]
+    public void TheContextIsAsLongAsAskedFor()
+    {
+        string[] arguments = [.. Arguments, "--context", "600", "--json"];
+        Assert.Contains("the context holds 600", CliTool.Run($"{string.Concat(Enumerable.Repeat("a ", 100))}\n", arguments).Error, StringComparison.Ordinal);
+        CliTool.Run("", [.. Arguments, "--context", "1000000"]).IsRefusal("this model has 2048");
+        CliTool.Run("", [.. Arguments, "--context", "0"]).IsRefusal("give a number above 0");
+    }
 }

@@ -54,17 +54,24 @@ internal static partial class CliTool
     }
 
     /// <summary>Starts the tool with all three streams redirected.</summary>
-    public static Process Start(string[] arguments, string? cache = null)
+    /// <param name="arguments">Its arguments.</param>
+    /// <param name="cache">Where it unpacks the embedded checkpoint; null takes the cache of all runs.</param>
+    /// <param name="kilobytesOfFiles">Limit on the size of its files; null for none.</param>
+    public static Process Start(string[] arguments, string? cache = null, int? kilobytesOfFiles = null)
     {
         string configuration = new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
         string tool = Path.GetFullPath(Path.Combine(Goldens.Root, "..", "..", "src", "LlavaSp.Cli", "bin", configuration, "net10.0", "llava-sp.dll"));
-        var start = new ProcessStartInfo("env", ["--default-signal=INT", "dotnet", tool, .. arguments])
+        string[] command = ["env", "--default-signal=INT,TERM,HUP", "dotnet", tool, .. arguments];
+        if (kilobytesOfFiles is { } limit) command = ["bash", "-c", $"ulimit -f {limit}; exec \"$@\"", "limited", .. command];
+        var start = new ProcessStartInfo(command[0], command[1..])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
             WorkingDirectory = Path.GetTempPath(),
         };
+        // The runtime's own double mapping of code is a file larger than such a limit; the published tool has no such thing.
+        if (kilobytesOfFiles is not null) start.Environment["DOTNET_EnableWriteXorExecute"] = "0";
         start.Environment["XDG_CACHE_HOME"] = cache ?? Cache;
         return Process.Start(start)!;
     }
@@ -82,12 +89,8 @@ internal static partial class CliTool
         return process.ExitCode;
     }
 
-    /// <summary>Sends SIGINT, as Ctrl-C does.</summary>
-    public static void Interrupt(Process process)
-    {
-        const int SigInt = 2;
-        Assert.Equal(0, Kill(process.Id, SigInt));
-    }
+    /// <summary>Sends SIGINT, as Ctrl-C does, or another signal.</summary>
+    public static void Interrupt(Process process, int signal = 2) => Assert.Equal(0, Kill(process.Id, signal));
 
     [LibraryImport("libc", EntryPoint = "kill")]
     private static partial int Kill(int process, int signal);

@@ -39,6 +39,20 @@ public sealed class TraceTests : IDisposable
         Assert.Equal(names.Order(), file.Tensors.Keys.Order());
     }
 
+    /// <summary>Whether the checkpoint is stored as integers or asked for as such: the cache does not round as well.</summary>
+    [Fact]
+    public void TheCacheIsFloat32UnlessAskedFor()
+    {
+        string small = Path.Combine(_folder, "small");
+        Assert.Equal(0, CliTool.Run("quantize", Goldens.Checkpoint("pooling-f32"), "--out", small).ExitCode);
+        Assert.Equal("f32", Cache("--model", small));
+        Assert.Equal("f32", Cache("--model", Goldens.Checkpoint("pooling-f32"), "--weights", "int4"));
+        Assert.Equal("f16", Cache("--model", small, "--kv", "f16"));
+
+        string? Cache(params string[] arguments) => CliTool.Run(
+            ["trace", .. arguments, "--prompt-ids", "1,2", "--out", Path.Combine(_folder, "cache.safetensors"), "--json"]).Json.GetProperty("kv_cache").GetString();
+    }
+
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
     private void Check(string checkpoint, string prompt, string[] arguments)

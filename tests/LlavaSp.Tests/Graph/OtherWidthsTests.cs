@@ -45,31 +45,7 @@ public sealed class OtherWidthsTests
             "pooling" => SpatialMode.Pooling,
             _ => null,
         };
-        var decoder = new DecoderConfig
-        {
-            HiddenSize = 90,
-            IntermediateSize = 101,
-            Layers = 2,
-            Heads = 6,
-            KvHeads = 3,
-            HeadDim = 14,
-            VocabularySize = 333,
-            MaxPositions = 1024,
-            NormEpsilon = 1e-5f,
-            RopeTheta = 10000,
-        };
-        var vision = new VisionConfig
-        {
-            ImageSize = 336,
-            PatchSize = 14,
-            HiddenSize = 39,
-            IntermediateSize = 70,
-            Layers = 3,
-            Heads = 3,
-            NormEpsilon = 1e-5f,
-            Activation = Activation.QuickGelu,
-        };
-        using ModelCheckpoint checkpoint = SyntheticModel.Build("odd widths", decoder, vision, mode, 19, 16);
+        using ModelCheckpoint checkpoint = SyntheticModel.Build("odd widths", Shapes.Decoder(90, 101, 2, 6, 3, 14, 333), Shapes.Tower(39, 70, 3, 3), mode, 19, 16);
         var options = new LoadOptions { Device = new DeviceOptions(device), Weights = WeightFormat.F32, KvFormat = KvFormat.F32, AllHiddenStates = true };
         using LlavaSpModel model = LlavaSpModel.Load(checkpoint, null, options, 0);
         var trace = new TraceFile();
