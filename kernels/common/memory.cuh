@@ -1,5 +1,5 @@
-// Every access to global and shared memory that a main loop makes: plain loads and stores on the device, checked and counted by the emulator.
-// T has 1, 2, 4, 8 or 16 bytes and is aligned to its size.
+// Every access to global and shared memory that a main loop makes: plain loads and stores on the device, checked and
+// counted by the emulator. T has 1, 2, 4, 8 or 16 bytes and is aligned to its size.
 #pragma once
 
 #include "types.cuh"
@@ -30,11 +30,15 @@ DEVICE void sts(T* destination, T value) {
     emulator::store_shared(destination, value);
 }
 
-/// Copies 16 bytes to shared memory some time before cp_async_wait says that they are there; only the first `bytes` (0 to 16) are read, the rest is zero.
-DEVICE void cp_async16(void* shared, const void* global, int bytes = 16) { emulator::cp_async16(shared, global, bytes); }
+/// Copies 16 bytes to shared memory some time before cp_async_wait says that they are there; only the first `bytes` (0
+/// to 16) are read, the rest is zero.
+DEVICE void cp_async16(void* shared, const void* global, int bytes = 16) {
+    emulator::cp_async16(shared, global, bytes);
+}
 /// Ends a group of copies.
 DEVICE void cp_async_commit() { emulator::cp_async_commit(); }
-/// Waits until at most Pending of the groups of this thread are under way. Other threads' copies need a barrier behind it.
+/// Waits until at most Pending of the groups of this thread are under way. Other threads' copies need a barrier behind
+/// it.
 template <int Pending>
 DEVICE void cp_async_wait() {
     emulator::cp_async_wait(Pending);
@@ -65,7 +69,9 @@ template <typename T>
 DEVICE T ldg_stream(const T* source) {
     static_assert(sizeof(T) == 16, "weights are read 16 bytes at a time");
     u32x4 v;
-    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(source));
+    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "l"(source));
     return *reinterpret_cast<const T*>(&v);
 }
 /// What another block of the same kernel may have written before.
@@ -91,7 +97,8 @@ DEVICE uint32_t shared_address(const void* pointer) { return uint32_t(__cvta_gen
 
 #if __CUDA_ARCH__ >= 800
 DEVICE void cp_async16(void* shared, const void* global, int bytes = 16) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(bytes) : "memory");
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(bytes)
+                 : "memory");
 }
 DEVICE void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int Pending>

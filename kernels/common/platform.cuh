@@ -1,4 +1,5 @@
-// One source, two builds: nvcc or clang for the device, g++ for the emulator (native/cuda-emulator). Kernels use these names and nothing of CUDA's headers.
+// One source, two builds: nvcc or clang for the device, g++ for the emulator (native/cuda-emulator). Kernels use these
+// names and nothing of CUDA's headers.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +8,8 @@
 #define LSP_EMULATOR 0
 #define DEVICE __device__ __forceinline__
 
-/// A kernel: `KERNEL(name, threads, blocks per SM)(parameters) { ... }`. Its parameters have their natural alignment; C# packs the same block.
+/// A kernel: `KERNEL(name, threads, blocks per SM)(parameters) { ... }`. Its parameters have their natural alignment;
+/// C# packs the same block.
 #define KERNEL(name, threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks) name
 #define REGISTER_KERNEL(name)
 

@@ -3,7 +3,8 @@
 
 #include "warp.cuh"
 
-/// Sum over all threads of the block; every thread receives it. scratch: 32 floats of shared memory, free again for others after the call.
+/// Sum over all threads of the block; every thread receives it. scratch: 32 floats of shared memory, free again for
+/// others after the call.
 DEVICE float block_sum(float value, float* scratch) {
     value = warp_sum(value);
     if (lane_id() == 0) sts(scratch + warp_id(), value);
