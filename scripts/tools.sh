@@ -52,3 +52,16 @@ find_nvcc() {
     done
     return 1
 }
+
+# $1 nvcc. Prints its version: 11.8.
+nvcc_version() { "$1" --version | sed -n 's/.*release \([0-9.]*\),.*/\1/p'; }
+
+# Prints the folder that clang takes as --cuda-path, or fails: nvcc's own tree, or where Debian's package puts it.
+cuda_headers() {
+    local nvcc path
+    nvcc=$(find_nvcc) || return 1
+    for path in "$(dirname "$(dirname "$(readlink -f "$nvcc")")")" /usr/lib/cuda; do
+        if [ -e "$path/include/cuda.h" ] && [ -e "$path/nvvm/libdevice" ]; then echo "$path"; return 0; fi
+    done
+    return 1
+}
