@@ -35,23 +35,27 @@ struct Stage {
 /// Starts the copies of unit `unit` of the columns.
 template <typename Unit, typename Shape>
 DEVICE void copy_stage(unsigned char* stage, const u32x4* packed, const uint32_t* scales, const void* x, int x_ld,
-                       int unit, int units, int group, int groups, int gated, int m, int n, int k) {
+                       int unit, int units, int group_shift, int groups, int gated, int m, int n, int k) {
     using Layout = Stage<Unit, Shape>;
     constexpr int kPerTile = Unit::kLoads * kWarp;
 #pragma unroll
-    for (int i = thread_x(); i < Layout::kWeightPieces; i += Shape::kThreads) {
+    for (int step = 0; step < ceil_div(Layout::kWeightPieces, Shape::kThreads); step++) {
+        const int i = thread_x() + step * Shape::kThreads;
+        if (Layout::kWeightPieces % Shape::kThreads != 0 && i >= Layout::kWeightPieces) break;
         const int tile = weight_tile(Shape::kRowTiles, i / kPerTile, n, gated);
-        const size_t index = (size_t(maximum(tile, 0)) * units + unit) * kPerTile + i % kPerTile;
-        cp_async16(stage + i * 16, packed + index, tile < 0 ? 0 : 16);
+        const uint32_t index = uint32_t(tile * units + unit) * kPerTile + i % kPerTile;
+        cp_async16(stage + i * 16, packed + index);
     }
     if constexpr (Unit::kScaled) {
         // 8 pairs, two pieces, per tile and 32 columns of the unit: the same ones twice where a group is longer.
         constexpr int kPieces = 2 * (Unit::kColumns / 32);
-        for (int i = thread_x(); i < Layout::kScalePieces; i += Shape::kThreads) {
+        static_assert(Layout::kScalePieces <= Shape::kThreads, "one piece per thread");
+        const int i = thread_x();
+        if (i < Layout::kScalePieces) {
             const int tile = weight_tile(Shape::kRowTiles, i / kPieces, n, gated);
             const int column = unit * Unit::kColumns + i % kPieces / 2 * 32;
-            const size_t index = (size_t(maximum(tile, 0)) * groups + column / group) * 8 + i % 2 * 4;
-            cp_async16(stage + Layout::kScales + i * 16, scales + index, tile < 0 ? 0 : 16);
+            const uint32_t index = uint32_t(tile * groups + (column >> group_shift)) * 8 + i % 2 * 4;
+            cp_async16(stage + Layout::kScales + i * 16, scales + index);
         }
     }
     copy_tokens<Shape::kTokens, Layout::kTokenBytes, Shape::kThreads>(
@@ -60,10 +64,14 @@ DEVICE void copy_stage(unsigned char* stage, const u32x4* packed, const uint32_t
 }
 
 template <typename Unit, typename Shape>
-DEVICE void multiply_stage(const unsigned char* stage, int output_warp, int token_warp,
+DEVICE void multiply_stage(int stage_offset, int output_warp, int token_warp,
                            float (&sums)[Shape::kOutputTiles][Shape::kTokenTiles][4]) {
     using Layout = Stage<Unit, Shape>;
+    static_assert(Layout::kTokens % Layout::kTokenBytes == 0 && Layout::kBytes % Layout::kTokenBytes == 0);
+    const unsigned char* stage = shared_memory() + stage_offset;
     const int lane = lane_id();
+    const int tokens =
+        token_offset<Layout::kTokenBytes>(stage_offset + Layout::kTokens, token_warp * Shape::kTokenTiles * 8);
     u32x4 weights[Shape::kOutputTiles][Unit::kLoads];
 #pragma unroll
     for (int i = 0; i < Shape::kOutputTiles; i++) {
@@ -78,8 +86,7 @@ DEVICE void multiply_stage(const unsigned char* stage, int output_warp, int toke
         uint32_t b[Shape::kTokenTiles][2];
 #pragma unroll
         for (int t = 0; t < Shape::kTokenTiles; t += 2) {
-            load_tokens<Layout::kTokenBytes>(stage + Layout::kTokens, (token_warp * Shape::kTokenTiles + t) * 8,
-                                             2 * tile, b[t], b[t + 1]);
+            load_tokens(tokens + t * 8 * Layout::kTokenBytes, tile, b[t], b[t + 1]);
         }
 #pragma unroll
         for (int i = 0; i < Shape::kOutputTiles; i++) {
@@ -104,6 +111,7 @@ DEVICE void gemm(const u32x4* packed, const uint32_t* scales, const void* x, int
     using Layout = Stage<Unit, Shape>;
     const int units = padded_columns(k) / Unit::kColumns;
     const int groups = Unit::kScaled ? scale_groups(k, group) : 0;
+    const int group_shift = scale_shift(group);
     const int output_warp = warp_id() % Shape::kOutputWarps, token_warp = warp_id() / Shape::kOutputWarps;
     unsigned char* ring = shared_memory();
 
@@ -111,21 +119,22 @@ DEVICE void gemm(const u32x4* packed, const uint32_t* scales, const void* x, int
 #pragma unroll
     for (int s = 0; s < Stages - 1; s++) {
         if (s < units) {
-            copy_stage<Unit, Shape>(ring + s * Layout::kBytes, packed, scales, x, x_ld, s, units, group, groups, gated,
-                                    epilogue.m, epilogue.n, k);
+            copy_stage<Unit, Shape>(ring + s * Layout::kBytes, packed, scales, x, x_ld, s, units, group_shift, groups,
+                                    gated, epilogue.m, epilogue.n, k);
         }
         cp_async_commit();
     }
     int reading = 0, writing = Stages - 1;
+#pragma unroll 1
     for (int unit = 0; unit < units; unit++) {
         cp_async_wait<Stages - 2>();
         barrier();
         if (unit + Stages - 1 < units) {
             copy_stage<Unit, Shape>(ring + writing * Layout::kBytes, packed, scales, x, x_ld, unit + Stages - 1, units,
-                                    group, groups, gated, epilogue.m, epilogue.n, k);
+                                    group_shift, groups, gated, epilogue.m, epilogue.n, k);
         }
         cp_async_commit();
-        multiply_stage<Unit, Shape>(ring + reading * Layout::kBytes, output_warp, token_warp, sums);
+        multiply_stage<Unit, Shape>(reading * Layout::kBytes, output_warp, token_warp, sums);
         reading = reading + 1 == Stages ? 0 : reading + 1;
         writing = writing + 1 == Stages ? 0 : writing + 1;
     }
@@ -134,8 +143,8 @@ DEVICE void gemm(const u32x4* packed, const uint32_t* scales, const void* x, int
     store_sums<Shape>(sums, epilogue, gated, reinterpret_cast<float*>(ring));
 }
 
-using Shape128x128 = BlockShape<2, 4, 4, 4>;
-using Shape128x64 = BlockShape<2, 2, 4, 4>;
+using Shape128x128 = BlockShape<4, 2, 2, 8>;
+using Shape128x64 = BlockShape<4, 1, 2, 8>;
 using Shape64x64 = BlockShape<2, 2, 2, 4>;
 using Shape32x64 = BlockShape<1, 4, 2, 2>;
 

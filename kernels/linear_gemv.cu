@@ -79,6 +79,7 @@ DEVICE void rms_factors(const Source& source, float epsilon, float* factors, flo
 DEVICE void stage_source(const Source& source, const float* factors, int first, int count, int stride, f16* to) {
     for (int row = 0; row < source.rows; row++) {
         const float factor = source.norm ? lds(factors + row) : 1.0f;
+#pragma unroll 2
         for (int i = thread_x() * 4; i < count; i += kThreads * 4) {
             const int column = first + i;
             float v[4];
@@ -99,26 +100,29 @@ DEVICE void stage_source(const Source& source, const float* factors, int first, 
 template <typename Unit, int RowTiles, int Slots>
 struct WeightStage {
     u32x4 weights[Slots][RowTiles][Unit::kLoads];
-    uint32_t scales[Slots][RowTiles][Unit::kScaled ? 2 : 1];
+    uint32_t scales[Slots][RowTiles][Unit::kScaled ? Unit::kColumns / 32 : 1];
 
     /// Slot s holds unit first + s * kWarps, if there is one.
     DEVICE void load(const u32x4* packed, const uint32_t* pairs, const int (&tiles)[RowTiles], int first, int units,
-                     int group, int groups) {
+                     int group_shift, int groups) {
 #pragma unroll
         for (int s = 0; s < Slots; s++) {
             const int unit = first + s * kWarps;
             if (unit >= units) continue;
 #pragma unroll
             for (int r = 0; r < RowTiles; r++) {
-                const size_t base = (size_t(tiles[r]) * units + unit) * Unit::kLoads;
+                const uint32_t base = uint32_t(tiles[r] * units + unit) * (Unit::kLoads * kWarp) + lane_id();
 #pragma unroll
                 for (int l = 0; l < Unit::kLoads; l++) {
-                    weights[s][r][l] = ldg_stream(packed + (base + l) * kWarp + lane_id());
+                    weights[s][r][l] = ldg_stream(packed + base + l * kWarp);
                 }
                 if constexpr (Unit::kScaled) {
-                    const uint32_t* from = pairs + size_t(tiles[r]) * groups * 8 + lane_id() / 4;
-                    scales[s][r][0] = ldg(from + unit * Unit::kColumns / group * 8);
-                    scales[s][r][1] = group == 32 ? ldg(from + (unit * 2 + 1) * 8) : scales[s][r][0];
+                    const uint32_t pair = uint32_t(tiles[r] * groups + (unit * Unit::kColumns >> group_shift)) * 8;
+                    const uint32_t* from = pairs + pair + lane_id() / 4;
+                    scales[s][r][0] = ldg(from);
+                    if constexpr (Unit::kColumns == 64) {
+                        scales[s][r][1] = group_shift == 5 ? ldg(from + 8) : scales[s][r][0];
+                    }
                 }
             }
         }
@@ -136,28 +140,32 @@ DEVICE void multiply(const WeightStage<Unit, RowTiles, Slots>& stage, const f16*
         if (unit >= units) continue;
 #pragma unroll
         for (int pair = 0; pair < Unit::kColumns / 32; pair++) {
-            uint32_t a[RowTiles][2][4];
-#pragma unroll
-            for (int r = 0; r < RowTiles; r++) {
-                Unit::fragment(stage.weights[s][r], 2 * pair, a[r][0]);
-                Unit::fragment(stage.weights[s][r], 2 * pair + 1, a[r][1]);
-            }
             const int column = unit * Unit::kColumns + 32 * pair - first_column + lane / 8 * 8;
+            uint32_t b[TokenTiles][4];
 #pragma unroll
             for (int t = 0; t < TokenTiles; t++) {
-                uint32_t b[4];
-                ldmatrix_x4(b, x + minimum(8 * t + lane % 8, rows - 1) * stride + column);
-                const uint32_t b0[2] = {b[0], b[1]}, b1[2] = {b[2], b[3]};
+                ldmatrix_x4(b[t], x + minimum(8 * t + lane % 8, rows - 1) * stride + column);
+            }
 #pragma unroll
-                for (int r = 0; r < RowTiles; r++) {
-                    if constexpr (Unit::kScaled) {
+            for (int r = 0; r < RowTiles; r++) {
+                uint32_t a0[4], a1[4];
+                Unit::fragment(stage.weights[s][r], 2 * pair, a0);
+                Unit::fragment(stage.weights[s][r], 2 * pair + 1, a1);
+                if constexpr (Unit::kScaled && TokenTiles > 1) {
+                    scale_fragment(a0, stage.scales[s][r][pair]);
+                    scale_fragment(a1, stage.scales[s][r][pair]);
+                }
+#pragma unroll
+                for (int t = 0; t < TokenTiles; t++) {
+                    const uint32_t b0[2] = {b[t][0], b[t][1]}, b1[2] = {b[t][2], b[t][3]};
+                    if constexpr (Unit::kScaled && TokenTiles == 1) {
                         float part[4] = {0, 0, 0, 0};
-                        mma_f16(part, a[r][0], b0);
-                        mma_f16(part, a[r][1], b1);
+                        mma_f16(part, a0, b0);
+                        mma_f16(part, a1, b1);
                         add_scaled(sums[r][t], part, stage.scales[s][r][pair]);
                     } else {
-                        mma_f16(sums[r][t], a[r][0], b0);
-                        mma_f16(sums[r][t], a[r][1], b1);
+                        mma_f16(sums[r][t], a0, b0);
+                        mma_f16(sums[r][t], a1, b1);
                     }
                 }
             }
@@ -173,6 +181,7 @@ DEVICE void gemv(const u32x4* packed, const uint32_t* scales, const Source& sour
     const int k = padded_columns(source.columns);
     const int units = k / Unit::kColumns;
     const int groups = Unit::kScaled ? scale_groups(source.columns, group) : 0;
+    const int group_shift = scale_shift(group);
     const int row_tiles = ceil_div(epilogue.n, 16);
     // Tiles beyond the edge repeat the last: their results are not stored.
     int tiles[RowTiles];
@@ -188,11 +197,12 @@ DEVICE void gemv(const u32x4* packed, const uint32_t* scales, const Source& sour
     const int stages = ceil_div(k, kStageColumns);
 
     WeightStage<Unit, RowTiles, Slots> current, next;
-    current.load(packed, scales, tiles, warp_id(), units, group, groups);
+    current.load(packed, scales, tiles, warp_id(), units, group_shift, groups);
     if (source.norm) rms_factors(source, epsilon, factors, reinterpret_cast<float*>(x));
 
     float sums[RowTiles][TokenTiles][4] = {};
     int first_column = 0;
+#pragma unroll 1
     for (int stage = 0; stage < stages; stage++) {
         const int column = stage * kStageColumns;
         if (column % chunk == 0) {
@@ -202,7 +212,7 @@ DEVICE void gemv(const u32x4* packed, const uint32_t* scales, const Source& sour
             barrier();
         }
         const int first = stage * Slots * kWarps + warp_id();
-        if (stage + 1 < stages) next.load(packed, scales, tiles, first + Slots * kWarps, units, group, groups);
+        if (stage + 1 < stages) next.load(packed, scales, tiles, first + Slots * kWarps, units, group_shift, groups);
         multiply<Unit, RowTiles, TokenTiles, Slots>(current, x, stride, source.rows, first_column, first, units, sums);
         current = next;
     }
@@ -256,10 +266,10 @@ GEMV_KERNEL(gemv_int8, Int8Unit<2>, 1, 1, 2, 3);
 GEMV_KERNEL(gemv_int4, Int4Unit, 1, 1, 4, 3);
 GEMV_KERNEL(gemv2_f16, F16Unit, 2, 1, 1, 3);
 GEMV_KERNEL(gemv2_int8, Int8Unit<2>, 2, 1, 1, 3);
-GEMV_KERNEL(gemv2_int4, Int4Unit, 2, 1, 2, 3);
+GEMV_KERNEL(gemv2_int4, Int4Unit, 2, 1, 1, 3);
 GEMV_KERNEL(gemv16_f16, F16Unit, 2, 2, 1, 3);
-GEMV_KERNEL(gemv16_int8, Int8Unit<2>, 2, 2, 1, 3);
+GEMV_KERNEL(gemv16_int8, Int8Unit<1>, 2, 2, 1, 3);
 GEMV_KERNEL(gemv16_int4, Int4Unit, 2, 2, 1, 3);
 GEMV_KERNEL(gemv32_f16, F16Unit, 2, 4, 1, 2);
-GEMV_KERNEL(gemv32_int8, Int8Unit<2>, 2, 4, 1, 2);
+GEMV_KERNEL(gemv32_int8, Int8Unit<1>, 2, 4, 1, 2);
 GEMV_KERNEL(gemv32_int4, Int4Unit, 2, 4, 1, 2);

@@ -32,34 +32,45 @@ DEVICE int swizzled(int row, int piece) {
 template <int Tokens, int Bytes, int Threads>
 DEVICE void copy_tokens(unsigned char* shared, const unsigned char* x, size_t ld, int first_row, int rows,
                         int first_byte, int row_bytes) {
-    constexpr int kPieces = Bytes / 16;
+    constexpr int kPieces = Bytes / 16, kRowStep = Threads / kPieces;
+    static_assert(Tokens % kRowStep == 0, "every thread copies equally much");
+    const int piece = thread_x() % kPieces, byte = first_byte + 16 * piece;
+    const int left = minimum(maximum(row_bytes - byte, 0), 16);
+    int row = thread_x() / kPieces;
+    // Past the last row the address stays inside, and nothing is read.
+    const unsigned char* from = x + size_t(minimum(first_row + row, rows - 1)) * ld + (left > 0 ? byte : 0);
+    const size_t step = kRowStep * ld;
 #pragma unroll
-    for (int i = thread_x(); i < Tokens * kPieces; i += Threads) {
-        const int row = i / kPieces, piece = i % kPieces;
-        const int left = row_bytes - (first_byte + 16 * piece);
-        const bool inside = first_row + row < rows && left > 0;
-        const unsigned char* from = x + (inside ? size_t(first_row + row) * ld + first_byte + 16 * piece : 0);
-        cp_async16(shared + swizzled<Bytes>(row, piece), from, inside ? minimum(left, 16) : 0);
+    for (int i = 0; i < Tokens / kRowStep; i++) {
+        cp_async16(shared + swizzled<Bytes>(row, piece), from, first_row + row < rows ? left : 0);
+        row += kRowStep;
+        if (first_row + row < rows) from += step;
     }
 }
 
-/// The right operands of two token tiles from row `row` (a multiple of 16) for the 32 bytes from piece `piece`.
+/// Where this lane reads the tokens from row `row` (a multiple of 16) of a tile at byte `tile` of shared memory, a
+/// multiple of Bytes.
 template <int Bytes>
-DEVICE void load_tokens(const unsigned char* shared, int row, int piece, uint32_t (&even)[2], uint32_t (&odd)[2]) {
+DEVICE int token_offset(int tile, int row) {
     const int lane = lane_id();
+    return tile + swizzled<Bytes>(row + lane / 16 * 8 + lane % 8, lane / 8 % 2);
+}
+
+/// The right operands of two token tiles for the `step`-th 32 bytes of their rows. Flipping bits of the offset is the
+/// swizzle of a later piece; done here, from an offset that changes with the stage, it costs an instruction and no
+/// register.
+DEVICE void load_tokens(int offset, int step, uint32_t (&even)[2], uint32_t (&odd)[2]) {
     uint32_t r[4];
-    ldmatrix_x4(r, shared + swizzled<Bytes>(row + lane / 16 * 8 + lane % 8, piece + lane / 8 % 2));
+    ldmatrix_x4(r, shared_memory() + (offset ^ step * 32));
     even[0] = r[0], even[1] = r[1], odd[0] = r[2], odd[1] = r[3];
 }
 
 /// The row tile of W that tile `tile` of the block is: in the gated form even ones are gates and odd ones the same rows
-/// of the upper half, so that a warp holds both. -1 beyond the edge.
+/// of the lower half, so that a warp holds both. Beyond the edge the last one again: its results are not stored.
 DEVICE int weight_tile(int block_tiles, int tile, int n, int gated) {
     const int row_tiles = ceil_div(n, 16);
-    const int first = block_y() * block_tiles;
-    if (!gated) return first + tile < row_tiles ? first + tile : -1;
-    const int output = (first + tile) / 2;
-    return output < row_tiles ? output + tile % 2 * row_tiles : -1;
+    const int first = block_y() * block_tiles + tile;
+    return gated ? minimum(first / 2, row_tiles - 1) + tile % 2 * row_tiles : minimum(first, row_tiles - 1);
 }
 
 /// Stores a block's sums [outputs][tokens] of a warp; goes through shared memory, which must be free, so that a warp

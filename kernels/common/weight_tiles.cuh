@@ -25,6 +25,10 @@ DEVICE int padded_columns(int k) { return ceil_div(k, 64) * 64; }
 /// Scale groups of a row of k columns.
 DEVICE int scale_groups(int k, int group) { return ceil_div(padded_columns(k), group); }
 
+/// log2 of a group of 32, 64 or 128: a division by a number that the compiler does not know costs some twenty
+/// instructions.
+DEVICE int scale_shift(int group) { return group == 32 ? 5 : group == 64 ? 6 : 7; }
+
 /// f16: two tiles.
 struct F16Unit {
     static constexpr bool kScaled = false;
@@ -38,7 +42,7 @@ struct F16Unit {
     }
 };
 
-/// int8: four tiles. 0x64 above a byte is the half 1024 + byte, and the stored byte is value + 128.
+/// int8: two tiles for each load. 0x64 above a byte is the half 1024 + byte, and the stored byte is value + 128.
 template <int Loads>
 struct Int8Unit {
     static constexpr bool kScaled = true;
