@@ -21,6 +21,7 @@
 // %, are meant.
 #include "common/linear_gemm.cuh"
 
+namespace linear_gemm {
 /// One stage of the ring: weights, scales, tokens.
 template <typename Unit, typename Shape>
 struct Stage {
@@ -59,7 +60,7 @@ DEVICE void copy_stage(unsigned char* stage, const u32x4* packed, const uint32_t
         }
     }
     copy_tokens<Shape::kTokens, Layout::kTokenBytes, Shape::kThreads>(
-        stage + Layout::kTokens, static_cast<const unsigned char*>(x), size_t(x_ld) * 2, block_x() * Shape::kTokens, m,
+        stage + Layout::kTokens, static_cast<const unsigned char*>(x), uint32_t(x_ld) * 2, block_x() * Shape::kTokens, m,
         unit * Layout::kTokenBytes, k * 2);
 }
 
@@ -81,7 +82,8 @@ DEVICE void multiply_stage(int stage_offset, int output_warp, int token_warp,
             weights[i][l] = lds(reinterpret_cast<const u32x4*>(stage) + piece);
         }
     }
-#pragma unroll
+// Unrolled further, int4 would need more registers than two blocks of 256 threads have.
+#pragma unroll(2)
     for (int tile = 0; tile < Unit::kColumns / 16; tile++) {
         uint32_t b[Shape::kTokenTiles][2];
 #pragma unroll
@@ -106,8 +108,8 @@ DEVICE void multiply_stage(int stage_offset, int output_warp, int token_warp,
 /// Grid: x token tiles, y output tiles (of the block's size; in the gated form of half its outputs). Shared memory:
 /// the stages, or the staged sums where they are larger (LinearPlan.SharedBytes in C#).
 template <typename Unit, typename Shape, int Stages>
-DEVICE void gemm(const u32x4* packed, const uint32_t* scales, const void* x, int x_ld, const Epilogue& epilogue, int k,
-                 int group, int gated) {
+DEVICE void run(const u32x4* packed, const uint32_t* scales, const void* x, int x_ld, const Epilogue& epilogue, int k,
+                int group, int gated) {
     using Layout = Stage<Unit, Shape>;
     const int units = padded_columns(k) / Unit::kColumns;
     const int groups = Unit::kScaled ? scale_groups(k, group) : 0;
@@ -147,27 +149,28 @@ using Shape128x128 = BlockShape<4, 2, 2, 8>;
 using Shape128x64 = BlockShape<4, 1, 2, 8>;
 using Shape64x64 = BlockShape<2, 2, 2, 4>;
 using Shape32x64 = BlockShape<1, 4, 2, 2>;
+}  // namespace linear_gemm
 
 #define GEMM_KERNEL(name, Unit, Shape, stages, blocks)                                                                 \
     KERNEL(name, Shape::kThreads, blocks)                                                                              \
     (const u32x4* packed, const uint32_t* scales, const void* x, const float* bias, const void* residual, void* y,     \
      int x_ld, int residual_f16, int residual_ld, int y_f16, int y_ld, int m, int n, int k, int group, int activation, \
      int gated) {                                                                                                      \
-        gemm<Unit, Shape, stages>(                                                                                     \
+        linear_gemm::run<Unit, Shape, stages>(                                                                         \
             packed, scales, x, x_ld,                                                                                   \
             Epilogue{bias, residual, y, residual_f16, residual_ld, y_f16, y_ld, m, n, activation}, k, group, gated);   \
     }                                                                                                                  \
     REGISTER_KERNEL(name)
 
-GEMM_KERNEL(gemm_f16_128x128, F16Unit, Shape128x128, 3, 2);
-GEMM_KERNEL(gemm_f16_128x64, F16Unit, Shape128x64, 3, 3);
-GEMM_KERNEL(gemm_f16_64x64, F16Unit, Shape64x64, 4, 4);
-GEMM_KERNEL(gemm_f16_32x64, F16Unit, Shape32x64, 4, 4);
-GEMM_KERNEL(gemm_int8_128x128, Int8Unit<1>, Shape128x128, 3, 2);
-GEMM_KERNEL(gemm_int8_128x64, Int8Unit<1>, Shape128x64, 3, 3);
-GEMM_KERNEL(gemm_int8_64x64, Int8Unit<1>, Shape64x64, 4, 4);
-GEMM_KERNEL(gemm_int8_32x64, Int8Unit<1>, Shape32x64, 4, 4);
-GEMM_KERNEL(gemm_int4_128x128, Int4Unit, Shape128x128, 2, 2);
-GEMM_KERNEL(gemm_int4_128x64, Int4Unit, Shape128x64, 2, 3);
-GEMM_KERNEL(gemm_int4_64x64, Int4Unit, Shape64x64, 3, 4);
-GEMM_KERNEL(gemm_int4_32x64, Int4Unit, Shape32x64, 3, 4);
+GEMM_KERNEL(gemm_f16_128x128, F16Unit, linear_gemm::Shape128x128, 3, 2);
+GEMM_KERNEL(gemm_f16_128x64, F16Unit, linear_gemm::Shape128x64, 3, 3);
+GEMM_KERNEL(gemm_f16_64x64, F16Unit, linear_gemm::Shape64x64, 4, 4);
+GEMM_KERNEL(gemm_f16_32x64, F16Unit, linear_gemm::Shape32x64, 4, 4);
+GEMM_KERNEL(gemm_int8_128x128, Int8Unit<1>, linear_gemm::Shape128x128, 3, 2);
+GEMM_KERNEL(gemm_int8_128x64, Int8Unit<1>, linear_gemm::Shape128x64, 3, 3);
+GEMM_KERNEL(gemm_int8_64x64, Int8Unit<1>, linear_gemm::Shape64x64, 4, 4);
+GEMM_KERNEL(gemm_int8_32x64, Int8Unit<1>, linear_gemm::Shape32x64, 4, 4);
+GEMM_KERNEL(gemm_int4_128x128, Int4Unit, linear_gemm::Shape128x128, 2, 2);
+GEMM_KERNEL(gemm_int4_128x64, Int4Unit, linear_gemm::Shape128x64, 2, 3);
+GEMM_KERNEL(gemm_int4_64x64, Int4Unit, linear_gemm::Shape64x64, 3, 4);
+GEMM_KERNEL(gemm_int4_32x64, Int4Unit, linear_gemm::Shape32x64, 3, 4);

@@ -18,9 +18,12 @@
 // 128 so that ldmatrix meets no bank twice. Tokens that do not exist read the last row again: a column of an mma
 // depends on its own token only, and is not stored. Scales multiply float32 sums of 32 columns, so weights enter
 // exactly.
+#include <type_traits>
+
 #include "common/epilogue.cuh"
 #include "common/weight_tiles.cuh"
 
+namespace linear_gemv {
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * kWarp;
 /// Floats between two tokens in the reduction: 16 outputs, padded so that a warp's stores meet no bank twice.
@@ -75,7 +78,9 @@ DEVICE void rms_factors(const Source& source, float epsilon, float* factors, flo
     barrier();
 }
 
-/// Columns first … first + count - 1 of x as halves to shared memory [rows][stride].
+/// Columns first … first + count - 1 of x as halves to shared memory [rows][stride]; Swapped: in the order that
+/// Int8MmaUnit wants, columns 4t, 4t + 1 and 4t + 2, 4t + 3 of every 16 at 2t and 2t + 8.
+template <bool Swapped>
 DEVICE void stage_source(const Source& source, const float* factors, int first, int count, int stride, f16* to) {
     for (int row = 0; row < source.rows; row++) {
         const float factor = source.norm ? lds(factors + row) : 1.0f;
@@ -90,8 +95,14 @@ DEVICE void stage_source(const Source& source, const float* factors, int first, 
 #pragma unroll
                 for (int e = 0; e < 4; e++) v[e] = column + e < source.columns ? v[e] * factor * weights[e] : 0;
             }
-            sts(reinterpret_cast<u32x2*>(to + row * stride + i),
-                u32x2{to_f16x2(v[0], v[1]).bits, to_f16x2(v[2], v[3]).bits});
+            f16* at = to + row * stride + i;
+            if constexpr (Swapped) {
+                at += i % 16 / 4 * 2 - i % 16;
+                sts(reinterpret_cast<f16x2*>(at), to_f16x2(v[0], v[1]));
+                sts(reinterpret_cast<f16x2*>(at + 8), to_f16x2(v[2], v[3]));
+                continue;
+            }
+            sts(reinterpret_cast<u32x2*>(at), u32x2{to_f16x2(v[0], v[1]).bits, to_f16x2(v[2], v[3]).bits});
         }
     }
 }
@@ -176,8 +187,8 @@ DEVICE void multiply(const WeightStage<Unit, RowTiles, Slots>& stage, const f16*
 /// chunk: columns of x in shared memory at once, a multiple of the columns of a stage (2048 always is, 512 for the
 /// forms of 16 and 32 rows) or at least all of them. Shared memory: LinearPlan.SharedBytes in C#.
 template <typename Unit, int RowTiles, int TokenTiles, int Slots>
-DEVICE void gemv(const u32x4* packed, const uint32_t* scales, const Source& source, float epsilon,
-                 const Epilogue& epilogue, int group, int gated, int chunk) {
+DEVICE void run(const u32x4* packed, const uint32_t* scales, const Source& source, float epsilon,
+                const Epilogue& epilogue, int group, int gated, int chunk) {
     const int k = padded_columns(source.columns);
     const int units = k / Unit::kColumns;
     const int groups = Unit::kScaled ? scale_groups(source.columns, group) : 0;
@@ -208,7 +219,8 @@ DEVICE void gemv(const u32x4* packed, const uint32_t* scales, const Source& sour
         if (column % chunk == 0) {
             barrier();
             first_column = column;
-            stage_source(source, factors, column, minimum(chunk, k - column), stride, x);
+            stage_source<std::is_same_v<Unit, Int8MmaUnit>>(source, factors, column, minimum(chunk, k - column), stride,
+                                                            x);
             barrier();
         }
         const int first = stage * Slots * kWarps + warp_id();
@@ -248,14 +260,15 @@ DEVICE void gemv(const u32x4* packed, const uint32_t* scales, const Source& sour
         }
     }
 }
+}  // namespace linear_gemv
 
 #define GEMV_KERNEL(name, Unit, row_tiles, token_tiles, slots, blocks)                                           \
-    KERNEL(name, kThreads, blocks)                                                                               \
+    KERNEL(name, linear_gemv::kThreads, blocks)                                                                  \
     (const u32x4* packed, const uint32_t* scales, const void* x, const float* norm, const float* bias,           \
      const void* residual, void* y, int x_f16, int x_ld, int residual_f16, int residual_ld, int y_f16, int y_ld, \
      int m, int n, int k, int group, int activation, int gated, int chunk, float epsilon) {                      \
-        gemv<Unit, row_tiles, token_tiles, slots>(                                                               \
-            packed, scales, Source{x, norm, x_f16, x_ld, m, k}, epsilon,                                         \
+        linear_gemv::run<Unit, row_tiles, token_tiles, slots>(                                                   \
+            packed, scales, linear_gemv::Source{x, norm, x_f16, x_ld, m, k}, epsilon,                            \
             Epilogue{bias, residual, y, residual_f16, residual_ld, y_f16, y_ld, m, n, activation}, group, gated, \
             chunk);                                                                                              \
     }                                                                                                            \
@@ -264,12 +277,16 @@ DEVICE void gemv(const u32x4* packed, const uint32_t* scales, const Source& sour
 GEMV_KERNEL(gemv_f16, F16Unit, 1, 1, 2, 3);
 GEMV_KERNEL(gemv_int8, Int8Unit<2>, 1, 1, 2, 3);
 GEMV_KERNEL(gemv_int4, Int4Unit, 1, 1, 4, 3);
+GEMV_KERNEL(gemv_int8mma, Int8MmaUnit, 1, 1, 4, 3);
 GEMV_KERNEL(gemv2_f16, F16Unit, 2, 1, 1, 3);
 GEMV_KERNEL(gemv2_int8, Int8Unit<2>, 2, 1, 1, 3);
 GEMV_KERNEL(gemv2_int4, Int4Unit, 2, 1, 1, 3);
+GEMV_KERNEL(gemv2_int8mma, Int8MmaUnit, 2, 1, 2, 3);
 GEMV_KERNEL(gemv16_f16, F16Unit, 2, 2, 1, 3);
 GEMV_KERNEL(gemv16_int8, Int8Unit<1>, 2, 2, 1, 3);
 GEMV_KERNEL(gemv16_int4, Int4Unit, 2, 2, 1, 3);
+GEMV_KERNEL(gemv16_int8mma, Int8MmaUnit, 2, 2, 1, 3);
 GEMV_KERNEL(gemv32_f16, F16Unit, 2, 4, 1, 2);
 GEMV_KERNEL(gemv32_int8, Int8Unit<1>, 2, 4, 1, 2);
 GEMV_KERNEL(gemv32_int4, Int4Unit, 2, 4, 1, 2);
+GEMV_KERNEL(gemv32_int8mma, Int8MmaUnit, 2, 4, 1, 2);

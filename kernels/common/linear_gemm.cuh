@@ -30,21 +30,20 @@ DEVICE int swizzled(int row, int piece) {
 /// Starts the copy of a tile of tokens: rows first_row … and bytes first_byte … first_byte + Bytes - 1 of each row,
 /// zero beyond `rows` and `row_bytes`. ld in bytes.
 template <int Tokens, int Bytes, int Threads>
-DEVICE void copy_tokens(unsigned char* shared, const unsigned char* x, size_t ld, int first_row, int rows,
+DEVICE void copy_tokens(unsigned char* shared, const unsigned char* x, uint32_t ld, int first_row, int rows,
                         int first_byte, int row_bytes) {
     constexpr int kPieces = Bytes / 16, kRowStep = Threads / kPieces;
-    static_assert(Tokens % kRowStep == 0, "every thread copies equally much");
+    static_assert(Tokens % kRowStep == 0 && kRowStep % 8 == 0, "every thread copies equally much");
     const int piece = thread_x() % kPieces, byte = first_byte + 16 * piece;
     const int left = minimum(maximum(row_bytes - byte, 0), 16);
-    int row = thread_x() / kPieces;
-    // Past the last row the address stays inside, and nothing is read.
-    const unsigned char* from = x + size_t(minimum(first_row + row, rows - 1)) * ld + (left > 0 ? byte : 0);
-    const size_t step = kRowStep * ld;
+    const int row = thread_x() / kPieces;
+    const unsigned char* from = x + (left > 0 ? byte : 0);
+    const int to = swizzled<Bytes>(row, piece);
 #pragma unroll
     for (int i = 0; i < Tokens / kRowStep; i++) {
-        cp_async16(shared + swizzled<Bytes>(row, piece), from, first_row + row < rows ? left : 0);
-        row += kRowStep;
-        if (first_row + row < rows) from += step;
+        // Rows beyond the last repeat it: their results are not stored. Eight rows on, the swizzle is the same.
+        const int token = minimum(first_row + row + i * kRowStep, rows - 1);
+        cp_async16(shared + to + i * kRowStep * Bytes, from + size_t(uint32_t(token)) * ld, left);
     }
 }
 

@@ -42,7 +42,12 @@ struct F16Unit {
     }
 };
 
-/// int8: two tiles for each load. 0x64 above a byte is the half 1024 + byte, and the stored byte is value + 128.
+/// Two of four bytes value + 128, chosen by the selector, as halves: 0x64 above a byte is the half 1024 + byte.
+DEVICE uint32_t widen_bytes(uint32_t bytes, uint32_t selector) {
+    return sub(f16x2{byte_permute(bytes, 0x64646464, selector)}, f16x2{0x64806480}).bits;
+}
+
+/// int8: two tiles for each load.
 template <int Loads>
 struct Int8Unit {
     static constexpr bool kScaled = true;
@@ -52,13 +57,24 @@ struct Int8Unit {
     DEVICE static void fragment(const u32x4 (&unit)[kLoads], int tile, uint32_t (&a)[4]) {
         const u32x4 v = unit[tile / 2];
         const uint32_t left = tile % 2 ? v.z : v.x, right = tile % 2 ? v.w : v.y;
-        a[0] = widen(left, 0x4140), a[1] = widen(left, 0x4342);
-        a[2] = widen(right, 0x4140), a[3] = widen(right, 0x4342);
+        a[0] = widen_bytes(left, 0x4140), a[1] = widen_bytes(left, 0x4342);
+        a[2] = widen_bytes(right, 0x4140), a[3] = widen_bytes(right, 0x4342);
     }
+};
 
-  private:
-    DEVICE static uint32_t widen(uint32_t bytes, uint32_t selector) {
-        return sub(f16x2{byte_permute(bytes, 0x64646464, selector)}, f16x2{0x64806480}).bits;
+/// int8 in the order of mma_s8, for products whose x stays f16: two tiles. A lane holds columns 4t … 4t + 3 of each
+/// tile, so the tokens' columns must be in the order that makes these the columns 2t, 2t + 1, 2t + 8, 2t + 9 of
+/// mma_f16.
+struct Int8MmaUnit {
+    static constexpr bool kScaled = true;
+    static constexpr int kColumns = 32;
+    static constexpr int kLoads = 1;
+
+    DEVICE static void fragment(const u32x4 (&unit)[kLoads], int tile, uint32_t (&a)[4]) {
+        const u32x4 v = unit[0];
+        const uint32_t upper = (tile ? v.z : v.x) ^ 0x80808080, lower = (tile ? v.w : v.y) ^ 0x80808080;
+        a[0] = widen_bytes(upper, 0x4140), a[1] = widen_bytes(lower, 0x4140);
+        a[2] = widen_bytes(upper, 0x4342), a[3] = widen_bytes(lower, 0x4342);
     }
 };
 

@@ -1,0 +1,30 @@
+using System.Runtime.InteropServices;
+
+namespace LlavaSp.Backends.Cuda;
+
+/// <summary>Parameters of the streaming kernels (kernels/linear_gemv.cu).</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct GemvArguments
+{
+    public ulong Packed, Scales, X, Norm, Bias, Residual, Y;
+    public int XElement, XStride, ResidualElement, ResidualStride, YElement, YStride;
+    public int M, N, K, Group, Activation, Gated, Chunk;
+    public float Epsilon;
+}
+
+/// <summary>Parameters of the tiled kernels (kernels/linear_gemm.cu).</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct GemmArguments
+{
+    public ulong Packed, Scales, X, Bias, Residual, Y;
+    public int XStride, ResidualElement, ResidualStride, YElement, YStride;
+    public int M, N, K, Group, Activation, Gated;
+}
+
+/// <summary>Parameters of copy_rows_f16_f32: float32 rows to halves.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct NarrowArguments
+{
+    public ulong Destination, Source, Ids;
+    public int Rows, Columns, DestinationStride, SourceStride;
+}
