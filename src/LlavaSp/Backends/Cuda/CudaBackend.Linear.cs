@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using LlavaSp.Quantization;
 
 namespace LlavaSp.Backends.Cuda;
@@ -5,8 +6,10 @@ namespace LlavaSp.Backends.Cuda;
 /// <summary>Matrix products: y = activation(x W^T + bias) + residual.</summary>
 public sealed partial class CudaBackend
 {
-    private readonly Dictionary<string, Kernel<GemvArguments>> _gemv = [];
-    private readonly Dictionary<string, Kernel<GemmArguments>> _gemm = [];
+    private readonly Dictionary<string, Kernel<GemvArguments>> _streaming = [];
+    private readonly Dictionary<string, Kernel<GemmArguments>> _tiled = [];
+    private readonly Dictionary<string, Kernel<Int8Arguments>> _integer = [];
+    private readonly Kernel<QuantizeArguments>?[] _quantize = new Kernel<QuantizeArguments>?[2];
     private Kernel<NarrowArguments>? _narrow;
 
     /// <summary>RMSNorm of the rows of x as part of a product.</summary>
@@ -47,37 +50,63 @@ public sealed partial class CudaBackend
         Require(residual is null || (residual.Rows == m && residual.Columns == n), $"a residual [{residual?.Rows}, {residual?.Columns}] for [{m}, {n}]");
         if (m == 0) return;
 
-        LinearForm form = wanted ?? LinearPlan.Choose(m, n, _device.Multiprocessors, gated);
+        LinearForm form = wanted ?? LinearPlan.Choose(m, n, _device.Multiprocessors, weight.Int8Mma, gated);
+        Require(form.Kind == LinearKind.Streaming || weight.Int8Mma == (form.Kind == LinearKind.Integer), "the weights lie in the order of another form");
         (int gridX, int gridY) = LinearPlan.Grid(form, m, n, gated);
         Require(gridY <= 65535, $"{n} columns are too many");
         int sharedBytes = LinearPlan.SharedBytes(form, weight.Kind, m, k);
-        if (form.Streams)
+        ulong biasAddress = bias?.Address ?? 0, residualAddress = residual?.Address ?? 0;
+        int residualElement = (int)(residual?.Element ?? Element.F32), residualStride = residual?.Stride ?? 0;
+        switch (form.Kind)
         {
-            var arguments = new GemvArguments
-            {
-                Packed = weight.Packed, Scales = weight.Scales, X = x.Address, Norm = normWeight?.Address ?? 0, Bias = bias?.Address ?? 0,
-                Residual = residual?.Address ?? 0, Y = y.Address, XElement = (int)x.Element, XStride = x.Stride,
-                ResidualElement = (int)(residual?.Element ?? Element.F32), ResidualStride = residual?.Stride ?? 0, YElement = (int)y.Element, YStride = y.Stride,
-                M = m, N = n, K = k, Group = weight.GroupSize, Activation = (int)epilogue.Activation, Gated = gated ? 1 : 0,
-                Chunk = LinearPlan.Chunk(form, m), Epsilon = norm?.Epsilon ?? 0,
-            };
-            Find(_gemv, form, weight).Launch(gridX, gridY, 1, form.Threads, sharedBytes, arguments);
-        }
-        else
-        {
-            (ulong operand, int stride) = AsHalves(x);
-            var arguments = new GemmArguments
-            {
-                Packed = weight.Packed, Scales = weight.Scales, X = operand, Bias = bias?.Address ?? 0, Residual = residual?.Address ?? 0, Y = y.Address,
-                XStride = stride, ResidualElement = (int)(residual?.Element ?? Element.F32), ResidualStride = residual?.Stride ?? 0,
-                YElement = (int)y.Element, YStride = y.Stride, M = m, N = n, K = k, Group = weight.GroupSize, Activation = (int)epilogue.Activation,
-                Gated = gated ? 1 : 0,
-            };
-            Find(_gemm, form, weight).Launch(gridX, gridY, 1, form.Threads, sharedBytes, arguments);
+            case LinearKind.Streaming:
+                Find(_streaming, form, weight).Launch(gridX, gridY, 1, form.Threads, sharedBytes, new GemvArguments
+                {
+                    Packed = weight.Packed, Scales = weight.Scales, X = x.Address, Norm = normWeight?.Address ?? 0, Bias = biasAddress,
+                    Residual = residualAddress, Y = y.Address, XElement = (int)x.Element, XStride = x.Stride, ResidualElement = residualElement,
+                    ResidualStride = residualStride, YElement = (int)y.Element, YStride = y.Stride, M = m, N = n, K = k, Group = weight.GroupSize,
+                    Activation = (int)epilogue.Activation, Gated = gated ? 1 : 0, Chunk = LinearPlan.Chunk(form, m), Epsilon = norm?.Epsilon ?? 0,
+                });
+                break;
+            case LinearKind.Tiled:
+                (ulong halves, int stride) = AsHalves(x);
+                Find(_tiled, form, weight).Launch(gridX, gridY, 1, form.Threads, sharedBytes, new GemmArguments
+                {
+                    Packed = weight.Packed, Scales = weight.Scales, X = halves, Bias = biasAddress, Residual = residualAddress, Y = y.Address,
+                    XStride = stride, ResidualElement = residualElement, ResidualStride = residualStride, YElement = (int)y.Element, YStride = y.Stride,
+                    M = m, N = n, K = k, Group = weight.GroupSize, Activation = (int)epilogue.Activation, Gated = gated ? 1 : 0,
+                });
+                break;
+            default:
+                (ulong quantized, ulong scales, int scalesStride) = Quantized(x, weight.GroupSize);
+                Find(_integer, form, weight).Launch(gridX, gridY, 1, form.Threads, sharedBytes, new Int8Arguments
+                {
+                    Packed = weight.Packed, Scales = weight.Scales, X = quantized, TokenScales = scales, Bias = biasAddress, Residual = residualAddress,
+                    Y = y.Address, TokenScalesStride = scalesStride, ResidualElement = residualElement, ResidualStride = residualStride,
+                    YElement = (int)y.Element, YStride = y.Stride, M = m, N = n, K = k, Group = weight.GroupSize, Activation = (int)epilogue.Activation,
+                    Gated = gated ? 1 : 0,
+                });
+                break;
         }
 
         Keep(y, x, weight, residual);
         Keep(bias, normWeight);
+    }
+
+    /// <summary>x as signed bytes [rows, columns rounded up to 64] and scales [groups, rows rounded up to 4], in working memory.</summary>
+    private (ulong Address, ulong Scales, int ScalesStride) Quantized(CudaTensor x, int group)
+    {
+        int padded = (x.Columns + 63) / 64 * 64, groups = (padded + group - 1) / group, scalesStride = (x.Rows + 3) / 4 * 4;
+        long bytes = (long)x.Rows * padded;
+        ulong quantized = Scratch(bytes + (long)groups * scalesStride * sizeof(float)), scales = quantized + (ulong)bytes;
+        Kernel<QuantizeArguments> kernel = _quantize[(int)x.Element] ??=
+            _module.Find<QuantizeArguments>(x.Element == Element.F16 ? "quantize_rows_f16" : "quantize_rows_f32");
+        kernel.Launch((padded + 511) / 512, Math.Min(x.Rows, 65535), 1, 128, 0, new QuantizeArguments
+        {
+            Quantized = quantized, Scales = scales, X = x.Address, Rows = x.Rows, Columns = x.Columns, XStride = x.Stride, Padded = padded, Group = group,
+            ScalesStride = scalesStride,
+        });
+        return (quantized, scales, scalesStride);
     }
 
     /// <summary>The tiled kernels take halves: float32 rows are copied to working memory first.</summary>
@@ -94,10 +123,10 @@ public sealed partial class CudaBackend
         return (copy, x.Stride);
     }
 
-    private Kernel<T> Find<T>(Dictionary<string, Kernel<T>> known, LinearForm form, CudaWeight weight)
+    private Kernel<T> Find<[DynamicallyAccessedMembers(Kernel.ArgumentFields)] T>(Dictionary<string, Kernel<T>> known, LinearForm form, CudaWeight weight)
         where T : unmanaged
     {
-        string name = form.KernelName(weight.Kind, weight.Int8Mma);
+        string name = form.KernelName(weight.Kind, weight.GroupSize, weight.Int8Mma);
         if (!known.TryGetValue(name, out Kernel<T>? kernel))
         {
             kernel = _module.Find<T>(name, LinearPlan.MaxSharedBytes(form, weight.Kind));

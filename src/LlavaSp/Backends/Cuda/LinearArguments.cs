@@ -28,3 +28,20 @@ internal struct NarrowArguments
     public ulong Destination, Source, Ids;
     public int Rows, Columns, DestinationStride, SourceStride;
 }
+
+/// <summary>Parameters of quantize_rows_f32 and quantize_rows_f16.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct QuantizeArguments
+{
+    public ulong Quantized, Scales, X;
+    public int Rows, Columns, XStride, Padded, Group, ScalesStride;
+}
+
+/// <summary>Parameters of the kernels with 8-bit activations (kernels/linear_int8.cu).</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct Int8Arguments
+{
+    public ulong Packed, Scales, X, TokenScales, Bias, Residual, Y;
+    public int TokenScalesStride, ResidualElement, ResidualStride, YElement, YStride;
+    public int M, N, K, Group, Activation, Gated;
+}
