@@ -10,7 +10,6 @@ public sealed partial class CudaBackend
     private readonly Dictionary<string, Kernel<GemmArguments>> _tiled = [];
     private readonly Dictionary<string, Kernel<Int8Arguments>> _integer = [];
     private readonly Kernel<QuantizeArguments>?[] _quantize = new Kernel<QuantizeArguments>?[2];
-    private Kernel<NarrowArguments>? _narrow;
 
     /// <summary>RMSNorm of the rows of x as part of a product.</summary>
     /// <param name="Weight">[1, columns of x].</param>
@@ -93,6 +92,9 @@ public sealed partial class CudaBackend
         Keep(bias, normWeight);
     }
 
+    /// <summary>Whether 8-bit weights are laid out for products with 8-bit activations. Those of few rows read that order as well, with x in f16.</summary>
+    private bool HasInt8MmaLayout(WeightFormat format) => format.Kind == WeightKind.Int8 && _options.Int8Activations;
+
     /// <summary>x as signed bytes [rows, columns rounded up to 64] and scales [groups, rows rounded up to 4], in working memory.</summary>
     private (ulong Address, ulong Scales, int ScalesStride) Quantized(CudaTensor x, int group)
     {
@@ -114,12 +116,7 @@ public sealed partial class CudaBackend
     {
         if (x.Element == Element.F16) return (x.Address, x.Stride);
         ulong copy = Scratch((long)x.Rows * x.Stride * sizeof(ushort));
-        _narrow ??= _module.Find<NarrowArguments>("copy_rows_f16_f32");
-        var arguments = new NarrowArguments
-        {
-            Destination = copy, Source = x.Address, Rows = x.Rows, Columns = x.Columns, DestinationStride = x.Stride, SourceStride = x.Stride,
-        };
-        _narrow.Launch((x.Columns + 511) / 512, Math.Min(x.Rows, 65535), 1, 128, 0, arguments);
+        Rows.Narrow(copy, x);
         return (copy, x.Stride);
     }
 

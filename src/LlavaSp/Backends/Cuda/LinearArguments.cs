@@ -21,14 +21,6 @@ internal struct GemmArguments
     public int M, N, K, Group, Activation, Gated;
 }
 
-/// <summary>Parameters of copy_rows_f16_f32: float32 rows to halves.</summary>
-[StructLayout(LayoutKind.Sequential)]
-internal struct NarrowArguments
-{
-    public ulong Destination, Source, Ids;
-    public int Rows, Columns, DestinationStride, SourceStride;
-}
-
 /// <summary>Parameters of quantize_rows_f32 and quantize_rows_f16.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct QuantizeArguments
