@@ -9,9 +9,6 @@ public sealed partial class CudaBackend
     public void PatchEmbedding(Tensor destination, TilePixels pixels, PatchEmbeddingWeights weights) => throw new NotSupportedException();
 
     /// <inheritdoc/>
-    public void Linear(Tensor destination, Tensor source, Weight weight, Epilogue epilogue = default) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
     public void FullAttention(Tensor destination, Tensor qkv, int batch, int heads) => throw new NotSupportedException();
 
     /// <inheritdoc/>
