@@ -73,10 +73,8 @@ DEVICE void decode_attention(void* output, float* partial_output, float* partial
         const int row = warp * kRows;
         const int64_t offset = ((int64_t(ldg(pages + at)) * kv_heads + kv_head) * kPage + row) * head_dim;
         const int valid = length - at * kPage - row;
-        load_tile<Width, kRows, kWarp>(stage, valid, head_dim, lane,
-                                       [&](int i) { return keys + offset + i * head_dim; });
-        load_tile<Width, kRows, kWarp>(stage + kRows * Width, valid, head_dim, lane,
-                                       [&](int i) { return values + offset + i * head_dim; });
+        load_tile<Width, kRows, kWarp>(stage, keys + offset, head_dim, valid, head_dim, lane);
+        load_tile<Width, kRows, kWarp>(stage + kRows * Width, values + offset, head_dim, valid, head_dim, lane);
     };
     for (int i = 0; i < kStages; i++) {
         if (first_page + i < mine) load(first_page + i);
@@ -96,11 +94,12 @@ DEVICE void decode_attention(void* output, float* partial_output, float* partial
         cp_async_wait<kStages - 1>();
         warp_barrier();
         const int begin = at * kPage + warp * kRows;
-        const f16* stage = tiles + at % kStages * (2 * kRows * Width);
+        const int stage = at % kStages * (2 * kRows * Width);
         if (all - begin >= kRows) {
-            state.template attend<kRows, false>(stage, stage + kRows * Width, 0, scale, 0, 0);
+            state.template attend<kRows, false>(tiles, stage, stage + kRows * Width, scale, 0, 0);
         } else {
-            state.template attend<kRows, true>(stage, stage + kRows * Width, 0, scale, seen0 - begin, seen1 - begin);
+            state.template attend<kRows, true>(tiles, stage, stage + kRows * Width, scale, seen0 - begin,
+                                               seen1 - begin);
         }
         warp_barrier();
         if (at + kStages < mine) load(at + kStages);

@@ -40,18 +40,24 @@ DEVICE void prefill_attention(void* output, const f16* query, const f16* keys, c
         f16* stage = tiles + tile % 2 * (2 * Keys * Width);
         const int begin = tile * Keys;
         const int64_t offset = ((int64_t(page) * kv_heads + kv_head) * kPage + begin % kPage) * head_dim;
-        load_tile<Width, Keys, kThreads>(stage, length - begin, head_dim, thread,
-                                         [&](int row) { return keys + offset + row * head_dim; });
-        load_tile<Width, Keys, kThreads>(stage + Keys * Width, length - begin, head_dim, thread,
-                                         [&](int row) { return values + offset + row * head_dim; });
+        const int rows_left = length - begin;
+        load_tile<Width, Keys, kThreads>(stage, keys + offset, head_dim, rows_left, head_dim, thread);
+        load_tile<Width, Keys, kThreads>(stage + Keys * Width, values + offset, head_dim, rows_left, head_dim, thread);
         if (tile + 1 < count) page = ldg(pages + (tile + 1) * Keys / kPage);
     };
-    const auto head_of = [&](int row) { return (kv_head * group + (first_row + row) % group) * head_dim; };
+    // Element of a row of heads * head_dim where row `row` of this block begins, for rows ld apart.
+    const auto row_at = [&](int row, int ld) {
+        const int all = first_row + row;
+        return int64_t(all / group) * ld + (kv_head * group + all % group) * head_dim;
+    };
 
     f16* const queries = tiles + 2 * Keys * Width;
-    load_tile<Width, kQueries, kThreads>(queries, rows, head_dim, thread, [&](int row) {
-        return query + int64_t((first_row + row) / group) * query_ld + head_of(row);
-    });
+    constexpr int kChunks = Width / 8;
+#pragma unroll 1
+    for (int row = thread / kChunks; row < kQueries; row += kThreads / kChunks) {
+        const f16* source = query + row_at(minimum(row, rows - 1), query_ld);
+        load_chunk<Width>(queries, source, row, thread % kChunks, head_dim, row >= rows);
+    }
     load(0);
     cp_async_commit();
     cp_async_wait<0>();
@@ -61,28 +67,25 @@ DEVICE void prefill_attention(void* output, const f16* query, const f16* keys, c
     state.load_queries(queries, warp * 16);
     barrier();
 
-    // How many positions are seen by rows g and g + 8 of this warp, by its first and by its last.
+    // How many positions are seen by rows g and g + 8 of this warp.
     const auto seen_by = [&](int row) { return first + (first_row + minimum(row, rows - 1)) / group + 1; };
     const int g = lane_id() / 4;
     const int seen0 = seen_by(warp * 16 + g), seen1 = seen_by(warp * 16 + g + 8);
-    const int all = seen_by(warp * 16), any = seen_by(warp * 16 + 15);
     const bool used = warp * 16 < rows;
     for (int tile = 0; tile < count; tile++) {
         if (tile + 1 < count) load(tile + 1);
         cp_async_commit();
         const int begin = tile * Keys;
-        const f16* stage = tiles + tile % 2 * (2 * Keys * Width);
+        const int stage = tile % 2 * (2 * Keys * Width);
         if (used) {
-            attend_tile<Width, Keys>(state, stage, stage + Keys * Width, scale, seen0 - begin, seen1 - begin,
-                                     all - begin, any - begin);
+            attend_tile<Width, Keys>(state, tiles, stage, stage + Keys * Width, scale, seen0 - begin, seen1 - begin);
         }
         cp_async_wait<0>();
         barrier();
     }
     if (used) {
-        store_rows(state, tiles + warp * 16 * Width, rows - warp * 16, head_dim, output, output_element, [&](int row) {
-            return int64_t((first_row + warp * 16 + row) / group) * output_ld + head_of(warp * 16 + row);
-        });
+        store_rows(state, tiles + warp * 16 * Width, rows - warp * 16, head_dim, output, output_element,
+                   [&](int row) { return row_at(warp * 16 + row, output_ld); });
     }
 }
 

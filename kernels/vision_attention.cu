@@ -32,17 +32,15 @@ DEVICE void vision_attention(void* output, const f16* qkv, int output_ld, int ou
 
     const auto load = [&](int tile) {
         f16* stage = tiles + tile % 2 * (2 * Keys * Width);
-        const int begin = tile * Keys, rows = n - begin;
-        const auto offset = [&](int row) { return int64_t(begin + row) * ld; };
-        load_tile<Width, Keys, kThreads>(stage, rows, head_dim, thread, [&](int row) { return key + offset(row); });
-        load_tile<Width, Keys, kThreads>(stage + Keys * Width, rows, head_dim, thread,
-                                         [&](int row) { return value + offset(row); });
+        const int64_t offset = int64_t(tile) * Keys * ld;
+        const int rows = n - tile * Keys;
+        load_tile<Width, Keys, kThreads>(stage, key + offset, ld, rows, head_dim, thread);
+        load_tile<Width, Keys, kThreads>(stage + Keys * Width, value + offset, ld, rows, head_dim, thread);
     };
 
     const int rows = minimum(n - first_row, kQueries);
     f16* const queries = tiles + 2 * Keys * Width;
-    load_tile<Width, kQueries, kThreads>(queries, rows, head_dim, thread,
-                                         [&](int row) { return query + int64_t(row) * ld; });
+    load_tile<Width, kQueries, kThreads>(queries, query, ld, rows, head_dim, thread);
     load(0);
     cp_async_commit();
     cp_async_wait<0>();
@@ -58,8 +56,8 @@ DEVICE void vision_attention(void* output, const f16* qkv, int output_ld, int ou
         if (tile + 1 < count) load(tile + 1);
         cp_async_commit();
         const int seen = n - tile * Keys;
-        const f16* stage = tiles + tile % 2 * (2 * Keys * Width);
-        if (used) attend_tile<Width, Keys>(state, stage, stage + Keys * Width, scale, seen, seen, seen, seen);
+        const int stage = tile % 2 * (2 * Keys * Width);
+        if (used) attend_tile<Width, Keys>(state, tiles, stage, stage + Keys * Width, scale, seen, seen);
         cp_async_wait<0>();
         barrier();
     }

@@ -30,37 +30,57 @@ DEVICE float larger(float a, float b) { return a > b || b != b ? a : b; }
 DEVICE float larger(float a, float b) { return fmaxf(a, b); }
 #endif
 
-/// Index of the first of 8 halves in a tile [rows, Width] in shared memory. The 16-byte chunks of each 128 bytes are
-/// exchanged so that eight consecutive rows of one chunk lie in different banks.
+/// What the number of a 16-byte chunk is exchanged with in a row of a tile [rows, Width] in shared memory, so that
+/// eight consecutive rows of one chunk lie in different banks.
+template <int Width>
+DEVICE constexpr int chunk_mask(int row) {
+    constexpr int kChunks = Width / 8;
+    return row / (kChunks < 8 ? 8 / kChunks : 1) % (kChunks < 8 ? kChunks : 8);
+}
+/// Index of the first of 8 halves in such a tile.
 template <int Width>
 DEVICE int tile_index(int row, int chunk) {
-    constexpr int kChunks = Width / 8;
-    constexpr int kRowsPerLine = kChunks < 8 ? 8 / kChunks : 1;
-    constexpr int kMask = kChunks < 8 ? kChunks - 1 : 7;
-    return row * Width + (chunk ^ (row / kRowsPerLine & kMask)) * 8;
+    return row * Width + (chunk ^ chunk_mask<Width>(row)) * 8;
 }
 
-/// Copies a tile [Rows, Width] to shared memory by Threads threads: row i < rows holds the head_dim halves at
-/// row_at(i), all else is zero. Rows are 16-byte aligned if head_dim is a multiple of 8: then the copy is asynchronous;
-/// else it goes element by element. Either way it is there after cp_async_commit, cp_async_wait and a barrier.
-template <int Width, int Rows, int Threads, typename RowAt>
-DEVICE void load_tile(f16* tile, int rows, int head_dim, int thread, RowAt row_at) {
+/// Copies a tile [Rows, Width] to shared memory by Threads threads: row i < rows begins ld halves behind the one
+/// before, and has head_dim halves, all else is zero. If head_dim is a multiple of 8 rows are 16-byte aligned and the
+/// copy is asynchronous; else it goes element by element. Either way it is there after cp_async_commit, cp_async_wait
+/// and a barrier.
+template <int Width, int Rows, int Threads>
+DEVICE void load_tile(f16* tile, const f16* source, int ld, int rows, int head_dim, int thread) {
     if (head_dim % 8 == 0) {
-        constexpr int kChunks = Width / 8;
+        constexpr int kChunks = Width / 8, kStep = Threads / kChunks;
+        static_assert(Rows % kStep == 0, "every thread copies equally much");
+        const int row = thread / kChunks, chunk = thread % kChunks, at = tile_index<Width>(row, chunk);
+        if (chunk * 8 >= head_dim) rows = 0;
+        source += int64_t(row) * ld + chunk * 8;
 #pragma unroll
-        for (int begin = 0; begin < Rows * kChunks; begin += Threads) {
-            const int i = begin + thread;
-            if (Rows * kChunks % Threads != 0 && i >= Rows * kChunks) break;
-            const int row = i / kChunks, chunk = i % kChunks;
-            const bool inside = row < rows && chunk * 8 < head_dim;
-            const f16* source = row_at(inside ? row : 0) + (inside ? chunk * 8 : 0);
-            cp_async16(tile + tile_index<Width>(row, chunk), source, inside ? 16 : 0);
+        for (int step = 0; step < Rows; step += kStep) {
+            // row < kStep: the bits of the two do not meet.
+            cp_async16(tile + (at ^ chunk_mask<Width>(step) * 8) + step * Width, source, row + step < rows ? 16 : 0);
+            source += int64_t(kStep) * ld;
         }
     } else {
+#pragma unroll 1
         for (int i = thread; i < Rows * Width; i += Threads) {
             const int row = i / Width, column = i % Width;
-            const f16 value = row < rows && column < head_dim ? ldg(row_at(row) + column) : f16{0};
+            const f16 value = row < rows && column < head_dim ? ldg(source + int64_t(row) * ld + column) : f16{0};
             sts(tile + tile_index<Width>(row, column / 8) + column % 8, value);
+        }
+    }
+}
+
+/// One thread's part of such a copy: chunk `chunk` of row `row`, whose head_dim halves begin at source, or zeros.
+template <int Width>
+DEVICE void load_chunk(f16* tile, const f16* source, int row, int chunk, int head_dim, bool zero) {
+    f16* at = tile + tile_index<Width>(row, chunk);
+    if (head_dim % 8 == 0) {
+        cp_async16(at, source + chunk * 8, zero || chunk * 8 >= head_dim ? 0 : 16);
+    } else {
+        for (int i = 0; i < 8; i++) {
+            const int column = chunk * 8 + i;
+            sts(at + i, zero || column >= head_dim ? f16{0} : ldg(source + column));
         }
     }
 }
@@ -92,11 +112,15 @@ struct QueryRows {
         }
     }
 
-    /// Takes in rows first … first + Keys - 1 of the tiles of keys and values. scale: of the scores, times log2(e). If
-    /// Masked, row g sees only the first visible[0] of them and row g + 8 the first visible[1].
+    /// Takes in Keys keys and values: rows of `tiles` from the elements `keys` and `values` on, which begin rows that
+    /// are multiples of 16. scale: of the scores, times log2(e). If Masked, row g sees only the first visible0 of them
+    /// and row g + 8 the first visible1.
     template <int Keys, bool Masked>
-    DEVICE void attend(const f16* keys, const f16* values, int first, float scale, int visible0, int visible1) {
+    DEVICE void attend(const f16* tiles, int keys, int values, float scale, int visible0, int visible1) {
+        // This lane's rows of ldmatrix. Steps along a row exchange bits of the chunk, steps of 16 rows only add.
         const int lane = lane_id();
+        const int key_at = keys + tile_index<Width>(lane / 16 * 8 + lane % 8, lane / 8 % 2);
+        const int value_at = values + tile_index<Width>(lane % 16, lane / 16);
         float p[Keys / 8][4];
 #pragma unroll
         for (int j = 0; j < Keys / 8; j++) {
@@ -108,8 +132,7 @@ struct QueryRows {
 #pragma unroll
             for (int j = 0; j < Keys / 16; j++) {
                 uint32_t b[4];
-                const int row = first + 16 * j + lane / 16 * 8 + lane % 8;
-                ldmatrix_x4(b, keys + tile_index<Width>(row, 2 * k + lane / 8 % 2));
+                ldmatrix_x4(b, tiles + (key_at ^ 16 * k) + 16 * j * Width);
                 const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
                 mma_f16(p[2 * j], query[k], low);
                 mma_f16(p[2 * j + 1], query[k], high);
@@ -135,7 +158,7 @@ struct QueryRows {
 #pragma unroll
             for (int c = 0; c < Width / 8; c += 2) {
                 uint32_t b[4];
-                ldmatrix_x4_trans(b, values + tile_index<Width>(first + 16 * j + lane % 16, c + lane / 16));
+                ldmatrix_x4_trans(b, tiles + (value_at ^ 8 * c) + 16 * j * Width);
                 const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
                 mma_f16(output[c], a, low);
                 mma_f16(output[c + 1], a, high);
@@ -184,18 +207,20 @@ struct QueryRows {
     }
 };
 
-/// Takes in a tile of Keys rows. Rows g and g + 8 of the warp see its first visible0 and visible1; `all` of them are
-/// seen by every row of the warp, `any` by one at least. A full tile goes at once; an edge goes in steps of 16 keys, so
-/// that hardly more than what is seen is computed.
+/// Takes in a tile of Keys keys and one of values, elements `keys` and `values` of tiles. Rows g and g + 8 of the warp
+/// see its first visible0 and visible1, the later row never less. A tile that all rows see goes at once; an edge goes
+/// in steps of 16 keys, so that hardly more than what is seen is computed.
 template <int Width, int Keys>
-DEVICE void attend_tile(QueryRows<Width>& state, const f16* keys, const f16* values, float scale, int visible0,
-                        int visible1, int all, int any) {
+DEVICE void attend_tile(QueryRows<Width>& state, const f16* tiles, int keys, int values, float scale, int visible0,
+                        int visible1) {
+    const int all = shuffle(visible0, 0), any = shuffle(visible1, kWarp - 1);
     if (all >= Keys) {
-        state.template attend<Keys, false>(keys, values, 0, scale, 0, 0);
+        state.template attend<Keys, false>(tiles, keys, values, scale, 0, 0);
     } else {
 #pragma unroll 1
         for (int first = 0; first < minimum(any, Keys); first += 16) {
-            state.template attend<16, true>(keys, values, first, scale, visible0 - first, visible1 - first);
+            state.template attend<16, true>(tiles, keys + first * Width, values + first * Width, scale,
+                                            visible0 - first, visible1 - first);
         }
     }
 }
@@ -210,20 +235,20 @@ DEVICE void store_rows(QueryRows<Width>& state, f16* tile, int rows, int head_di
     state.finish_sum();
     const float inverse[2] = {1 / state.sum[0], 1 / state.sum[1]};
     if (element == kElementF32) {
-        float* destination = static_cast<float*>(output);
 #pragma unroll
-        for (int c = 0; c < Width / 8; c++) {
+        for (int r = 0; r < 2; r++) {
+            if (g + 8 * r >= rows) continue;
+            float* destination = static_cast<float*>(output) + row_at(g + 8 * r) + 2 * t;
 #pragma unroll
-            for (int r = 0; r < 2; r++) {
-                const int row = g + 8 * r, column = 8 * c + 2 * t;
-                if (row >= rows || column >= head_dim) continue;
+            for (int c = 0; c < Width / 8; c++) {
+                const int left = head_dim - 8 * c - 2 * t;
+                if (left <= 0) continue;
                 const f32x2 pair = {state.output[c][2 * r] * inverse[r], state.output[c][2 * r + 1] * inverse[r]};
-                float* at = destination + row_at(row) + column;
                 if (head_dim % 2 == 0) {
-                    stg(reinterpret_cast<f32x2*>(at), pair);
+                    stg(reinterpret_cast<f32x2*>(destination + 8 * c), pair);
                 } else {
-                    stg(at, pair.x);
-                    if (column + 1 < head_dim) stg(at + 1, pair.y);
+                    stg(destination + 8 * c, pair.x);
+                    if (left > 1) stg(destination + 8 * c + 1, pair.y);
                 }
             }
         }
@@ -240,6 +265,7 @@ DEVICE void store_rows(QueryRows<Width>& state, f16* tile, int rows, int head_di
     }
     warp_barrier();
     if (head_dim % 8 == 0) {
+#pragma unroll 1
         for (int i = lane; i < 16 * (Width / 8); i += kWarp) {
             const int row = i / (Width / 8), chunk = i % (Width / 8);
             if (row >= rows || chunk * 8 >= head_dim) continue;
@@ -247,6 +273,7 @@ DEVICE void store_rows(QueryRows<Width>& state, f16* tile, int rows, int head_di
             stg(reinterpret_cast<u32x4*>(destination + row_at(row) + chunk * 8), value);
         }
     } else {
+#pragma unroll 1
         for (int i = lane; i < 16 * Width; i += kWarp) {
             const int row = i / Width, column = i % Width;
             if (row >= rows || column >= head_dim) continue;
