@@ -73,8 +73,7 @@ DEVICE void decode_attention(void* output, float* partial_output, float* partial
         const int row = warp * kRows;
         const int64_t offset = ((int64_t(ldg(pages + at)) * kv_heads + kv_head) * kPage + row) * head_dim;
         const int valid = length - at * kPage - row;
-        load_tile<Width, kRows, kWarp>(stage, keys + offset, head_dim, valid, head_dim, lane);
-        load_tile<Width, kRows, kWarp>(stage + kRows * Width, values + offset, head_dim, valid, head_dim, lane);
+        load_tiles<Width, kRows, kWarp, 2>(stage, keys + offset, values - keys, head_dim, valid, head_dim, lane);
     };
     for (int i = 0; i < kStages; i++) {
         if (first_page + i < mine) load(first_page + i);

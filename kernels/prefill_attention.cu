@@ -40,9 +40,10 @@ DEVICE void prefill_attention(void* output, const f16* query, const f16* keys, c
         f16* stage = tiles + tile % 2 * (2 * Keys * Width);
         const int begin = tile * Keys;
         const int64_t offset = ((int64_t(page) * kv_heads + kv_head) * kPage + begin % kPage) * head_dim;
-        const int rows_left = length - begin;
-        load_tile<Width, Keys, kThreads>(stage, keys + offset, head_dim, rows_left, head_dim, thread);
-        load_tile<Width, Keys, kThreads>(stage + Keys * Width, values + offset, head_dim, rows_left, head_dim, thread);
+        const int left = length - begin;
+        load_tiles<Width, Keys, kThreads, 1>(stage, keys + offset, 0, head_dim, left, head_dim, thread);
+        load_tiles<Width, Keys, kThreads, 1>(stage + Keys * Width, values + offset, 0, head_dim, left, head_dim,
+                                             thread);
         if (tile + 1 < count) page = ldg(pages + (tile + 1) * Keys / kPage);
     };
     // Element of a row of heads * head_dim where row `row` of this block begins, for rows ld apart.
@@ -55,8 +56,10 @@ DEVICE void prefill_attention(void* output, const f16* query, const f16* keys, c
     constexpr int kChunks = Width / 8;
 #pragma unroll 1
     for (int row = thread / kChunks; row < kQueries; row += kThreads / kChunks) {
-        const f16* source = query + row_at(minimum(row, rows - 1), query_ld);
-        load_chunk<Width>(queries, source, row, thread % kChunks, head_dim, row >= rows);
+        const int chunk = thread % kChunks;
+        load_chunk(queries + tile_index<Width>(row, chunk),
+                   query + row_at(minimum(row, rows - 1), query_ld) + chunk * 8, row < rows ? head_dim - chunk * 8 : 0,
+                   head_dim % 8 == 0);
     }
     load(0);
     cp_async_commit();
@@ -101,4 +104,4 @@ DEVICE void prefill_attention(void* output, const f16* query, const f16* keys, c
 PREFILL_ATTENTION(16, 64, 4);
 PREFILL_ATTENTION(32, 64, 4);
 PREFILL_ATTENTION(64, 64, 3);
-PREFILL_ATTENTION(128, 32, 3);
+PREFILL_ATTENTION(128, 32, kBlocks128);

@@ -28,19 +28,17 @@ DEVICE void vision_attention(void* output, const f16* qkv, int output_ld, int ou
     const int width = heads * head_dim;
     const f16* query = qkv + int64_t(first + first_row) * ld + head * head_dim;
     const f16* key = qkv + int64_t(first) * ld + width + head * head_dim;
-    const f16* value = key + width;
 
     const auto load = [&](int tile) {
         f16* stage = tiles + tile % 2 * (2 * Keys * Width);
         const int64_t offset = int64_t(tile) * Keys * ld;
         const int rows = n - tile * Keys;
-        load_tile<Width, Keys, kThreads>(stage, key + offset, ld, rows, head_dim, thread);
-        load_tile<Width, Keys, kThreads>(stage + Keys * Width, value + offset, ld, rows, head_dim, thread);
+        load_tiles<Width, Keys, kThreads, 2>(stage, key + offset, width, ld, rows, head_dim, thread);
     };
 
     const int rows = minimum(n - first_row, kQueries);
     f16* const queries = tiles + 2 * Keys * Width;
-    load_tile<Width, kQueries, kThreads>(queries, query, ld, rows, head_dim, thread);
+    load_tiles<Width, kQueries, kThreads, 1>(queries, query, 0, ld, rows, head_dim, thread);
     load(0);
     cp_async_commit();
     cp_async_wait<0>();
@@ -78,4 +76,4 @@ DEVICE void vision_attention(void* output, const f16* qkv, int output_ld, int ou
 VISION_ATTENTION(16, 64, 4);
 VISION_ATTENTION(32, 64, 4);
 VISION_ATTENTION(64, 64, 3);
-VISION_ATTENTION(128, 32, 3);
+VISION_ATTENTION(128, 32, kBlocks128);

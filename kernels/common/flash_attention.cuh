@@ -7,6 +7,13 @@
 /// Positions of a page of the key-value cache.
 constexpr int kPage = 64;
 
+/// Blocks of four warps of width 128 and tiles of 32 keys (32 KB of shared memory) that a multiprocessor holds.
+#if !LSP_EMULATOR && defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+constexpr int kBlocks128 = 2;
+#else
+constexpr int kBlocks128 = 3;
+#endif
+
 /// Element types of activations, as C# numbers them.
 constexpr int kElementF32 = 0;
 constexpr int kElementF16 = 1;
@@ -43,45 +50,35 @@ DEVICE int tile_index(int row, int chunk) {
     return row * Width + (chunk ^ chunk_mask<Width>(row)) * 8;
 }
 
-/// Copies a tile [Rows, Width] to shared memory by Threads threads: row i < rows begins ld halves behind the one
-/// before, and has head_dim halves, all else is zero. If head_dim is a multiple of 8 rows are 16-byte aligned and the
-/// copy is asynchronous; else it goes element by element. Either way it is there after cp_async_commit, cp_async_wait
-/// and a barrier.
-template <int Width, int Rows, int Threads>
-DEVICE void load_tile(f16* tile, const f16* source, int ld, int rows, int head_dim, int thread) {
-    if (head_dim % 8 == 0) {
-        constexpr int kChunks = Width / 8, kStep = Threads / kChunks;
-        static_assert(Rows % kStep == 0, "every thread copies equally much");
-        const int row = thread / kChunks, chunk = thread % kChunks, at = tile_index<Width>(row, chunk);
-        if (chunk * 8 >= head_dim) rows = 0;
-        source += int64_t(row) * ld + chunk * 8;
-#pragma unroll
-        for (int step = 0; step < Rows; step += kStep) {
-            // row < kStep: the bits of the two do not meet.
-            cp_async16(tile + (at ^ chunk_mask<Width>(step) * 8) + step * Width, source, row + step < rows ? 16 : 0);
-            source += int64_t(kStep) * ld;
-        }
+/// Copies 8 halves to shared memory, zeros from `count` on. aligned: source is 16-byte aligned and count a multiple of
+/// 8: the copy is asynchronous; else it goes element by element. Either way it is there after cp_async_commit,
+/// cp_async_wait and a barrier.
+DEVICE void load_chunk(f16* destination, const f16* source, int count, bool aligned) {
+    if (aligned) {
+        cp_async16(destination, source, count > 0 ? 16 : 0);
     } else {
 #pragma unroll 1
-        for (int i = thread; i < Rows * Width; i += Threads) {
-            const int row = i / Width, column = i % Width;
-            const f16 value = row < rows && column < head_dim ? ldg(source + int64_t(row) * ld + column) : f16{0};
-            sts(tile + tile_index<Width>(row, column / 8) + column % 8, value);
-        }
+        for (int i = 0; i < 8; i++) sts(destination + i, i < count ? ldg(source + i) : f16{0});
     }
 }
 
-/// One thread's part of such a copy: chunk `chunk` of row `row`, whose head_dim halves begin at source, or zeros.
-template <int Width>
-DEVICE void load_chunk(f16* tile, const f16* source, int row, int chunk, int head_dim, bool zero) {
-    f16* at = tile + tile_index<Width>(row, chunk);
-    if (head_dim % 8 == 0) {
-        cp_async16(at, source + chunk * 8, zero || chunk * 8 >= head_dim ? 0 : 16);
-    } else {
-        for (int i = 0; i < 8; i++) {
-            const int column = chunk * 8 + i;
-            sts(at + i, zero || column >= head_dim ? f16{0} : ldg(source + column));
-        }
+/// Copies a tile [Rows, Width] to shared memory by Threads threads, as load_chunk does: row i < rows begins ld halves
+/// behind the one before and has head_dim halves, all else is zero. Copies = 2: a second tile behind the first from
+/// source + second.
+template <int Width, int Rows, int Threads, int Copies>
+DEVICE void load_tiles(f16* tile, const f16* source, int64_t second, int ld, int rows, int head_dim, int thread) {
+    constexpr int kChunks = Width / 8, kStep = Threads / kChunks;
+    static_assert(Rows % kStep == 0, "every thread copies equally much");
+    const int row = thread / kChunks, chunk = thread % kChunks, at = tile_index<Width>(row, chunk);
+    source += int64_t(row) * ld + chunk * 8;
+#pragma unroll
+    for (int step = 0; step < Rows; step += kStep) {
+        // row < kStep: the bits of the two do not meet.
+        f16* destination = tile + (at ^ chunk_mask<Width>(step) * 8) + step * Width;
+        const int count = row + step < rows ? head_dim - chunk * 8 : 0;
+        load_chunk(destination, source, count, head_dim % 8 == 0);
+        if (Copies == 2) load_chunk(destination + Rows * Width, source + second, count, head_dim % 8 == 0);
+        source += int64_t(kStep) * ld;
     }
 }
 
