@@ -1,0 +1,120 @@
+// Packed weights on their way to mma_f16 (kernels/README.md, "Weights"), a quad at a time: four tiles, 16 rows by 64
+// columns. Integers enter the product as they are, exact in halves; the scales of their groups multiply the sums.
+#pragma once
+
+#include "warp.cuh"
+
+constexpr int kWeightF16 = 0, kWeightInt8 = 1, kWeightInt4 = 2;
+constexpr int kQuadColumns = 64;
+
+/// 16-byte loads with which a lane has its part of a quad.
+template <int Kind>
+constexpr int kQuadLoads = Kind == kWeightF16    ? 4
+                           : Kind == kWeightInt8 ? 2
+                                                 : 1;
+
+/// Where the lane's part of quad `quad` in row tile `row_tile` begins; the following loads lie 32 (a warp) further on.
+template <int Kind>
+DEVICE const u32x4* quad_address(const u32x4* packed, int row_tile, int quads, int quad) {
+    return packed + ((int64_t(row_tile) * quads + quad) * kQuadLoads<Kind>)*kWarp + lane_id();
+}
+
+/// The `a` operand of tile 0 to 3 of a quad; integers become halves of the same value.
+template <int Kind>
+DEVICE void left_operand(uint32_t (&a)[4], const u32x4 (&loads)[kQuadLoads<Kind>], int tile) {
+    if constexpr (Kind == kWeightF16) {
+        a[0] = loads[tile].x;
+        a[1] = loads[tile].y;
+        a[2] = loads[tile].z;
+        a[3] = loads[tile].w;
+    } else if constexpr (Kind == kWeightInt8) {
+        // A byte in the low bits of 1024.0 is 1024 + byte; 0x6480 is 1024 + 128.
+        const u32x4 v = loads[tile / 2];
+        const uint32_t words[2] = {tile % 2 == 0 ? v.x : v.z, tile % 2 == 0 ? v.y : v.w};
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const uint32_t pair = words[i / 2] >> (i % 2 * 16);
+            const uint32_t halves = (pair & 0xff) | (pair & 0xff00) << 8 | 0x64006400;
+            a[i] = sub(f16x2{halves}, f16x2{0x64806480}).bits;
+        }
+    } else {
+        const u32x4 v = loads[0];
+        const uint32_t word = tile == 0 ? v.x : tile == 1 ? v.y : tile == 2 ? v.z : v.w;
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const uint32_t halves = (word >> (4 * i) & 0x000f000f) | 0x64006400;
+            a[i] = sub(f16x2{halves}, f16x2{0x64086408}).bits;
+        }
+    }
+}
+
+/// The scales of a quad's two halves of 32 columns, each a pair: rows g and g + 8.
+struct QuadScales {
+    f16x2 half[2];
+};
+
+/// Loads them; group is 32, 64 or 128. f16 weights have none.
+template <int Kind>
+DEVICE QuadScales load_scales(const f16x2* scales, int row_tile, int groups, int group, int quad) {
+    QuadScales result{};
+    if constexpr (Kind != kWeightF16) {
+        const int column = quad * kQuadColumns;
+        const f16x2* at = scales + int64_t(row_tile) * groups * 8 + lane_id() / 4;
+        result.half[0] = ldg(at + int64_t(column / group) * 8);
+        result.half[1] = group == 32 ? ldg(at + int64_t(column / 32 + 1) * 8) : result.half[0];
+    }
+    return result;
+}
+
+/// sums [16 rows, N * 8 columns] += quad [16, 64] times b: b[n][2 i], b[n][2 i + 1] are the right operand of tile i.
+template <int Kind, int N>
+DEVICE void multiply_quad(float (&sums)[N][4], const u32x4 (&loads)[kQuadLoads<Kind>], const uint32_t (&b)[N][8],
+                          const QuadScales& scales) {
+    if constexpr (Kind == kWeightF16) {
+#pragma unroll
+        for (int tile = 0; tile < 4; tile++) {
+            uint32_t a[4];
+            left_operand<Kind>(a, loads, tile);
+#pragma unroll
+            for (int n = 0; n < N; n++) {
+                const uint32_t right[2] = {b[n][2 * tile], b[n][2 * tile + 1]};
+                mma_f16(sums[n], a, right);
+            }
+        }
+    } else {
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            uint32_t a[2][4];
+            left_operand<Kind>(a[0], loads, 2 * half);
+            left_operand<Kind>(a[1], loads, 2 * half + 1);
+            const f32x2 scale = to_float(scales.half[half]);
+#pragma unroll
+            for (int n = 0; n < N; n++) {
+                float part[4] = {0, 0, 0, 0};
+#pragma unroll
+                for (int i = 0; i < 2; i++) {
+                    const int tile = 2 * half + i;
+                    const uint32_t right[2] = {b[n][2 * tile], b[n][2 * tile + 1]};
+                    mma_f16(part, a[i], right);
+                }
+                sums[n][0] += scale.x * part[0];
+                sums[n][1] += scale.x * part[1];
+                sums[n][2] += scale.y * part[2];
+                sums[n][3] += scale.y * part[3];
+            }
+        }
+    }
+}
+
+/// b of 8 rows of shared memory [8, 64 halves], as multiply_quad wants it. row: the address of row lane % 8, plus
+/// lane / 8 times 16 bytes; rows begin an odd multiple of 16 bytes apart (modulo 128), so that no bank meets twice.
+DEVICE void right_operand(uint32_t (&b)[8], const unsigned char* row) {
+    uint32_t low[4], high[4];
+    ldmatrix_x4(low, row);
+    ldmatrix_x4(high, row + 64);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        b[i] = low[i];
+        b[4 + i] = high[i];
+    }
+}

@@ -1,0 +1,260 @@
+// The visual spatial tokens (SFE): all convolutions of a picture in one launch. Convolution c is k x k over the centre
+// crop of the grid, or over the grid pooled to k x k (torch's adaptive average), with one output position: a product of
+// its weights [width, k*k*d] with a vector of k*k*d numbers for each tile of the picture.
+// Called by CudaBackend.SpatialTokens: spatial_tokens_*, then spatial_tokens_sum.
+//
+//   features  [tiles * grid * grid, d]                   float32 or f16
+//   weights   [width, k*k*d] for each convolution        packed; columns position-major, channel-minor
+//   partial   [blocks + convolutions - 1][tiles][width]  float32: a slot for every piece of a convolution
+//   y         [tiles * convolutions, width]              float32 or f16
+//
+// The weights of all convolutions are one row of quads (64 columns, all rows), cut into equal ranges, one for each
+// block: SMs read equal bytes whatever the sizes of the kernels. A range may run over the end of a convolution: piece
+// (block b, convolution c) has slot b + c, which no other piece has, since b and c never fall along the row. The second
+// kernel adds the pieces of a convolution in the order of their blocks, so the bits are the same in every run.
+// A block stages x in shared memory 512 columns at a time, cropped or pooled on the way there; its warps own row tiles.
+// Weights are the left operand of the mma, up to 8 tiles of the picture are its 8 columns; more tiles take further
+// passes.
+//
+// 7B case: d 1024, grid 24, k = 4, 8, 12, 16, 20, 24, width 512: 763 M weights, each read once.
+//   bytes: f16 1,527 MB, int8 775 MB, int4 393 MB (group 128, with scales); 512 blocks' partial sums 2 MB, features 7
+//   MB (out of the second cache: 1.2 MB of them). Operations: 1.5 G for each tile, 2 per 2 bytes: bound by bandwidth.
+//   floor: RTX 4090 (1,008 GB/s) 1.51 / 0.77 / 0.39 ms; Jetson AGX Orin (204 GB/s) 7.5 / 3.8 / 1.9 ms.
+// Occupancy: 3 blocks of 8 warps, half of sm_86 and sm_89's 48 warps, three eighths of sm_80 and sm_90's 64: a fourth
+// block would leave 64 registers, too few for the 8 loads of 16 bytes that every lane keeps under way (96 KB per SM).
+#include "common/elements.cuh"
+#include "common/weight_stream.cuh"
+
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / kWarp;
+constexpr int kRowTiles = 4;                        // of a warp
+constexpr int kBlockRowTiles = kWarps * kRowTiles;  // of a block: 512 rows
+constexpr int kTokens = 8;                          // tiles of the picture in a pass
+constexpr int kStageQuads = 8;
+constexpr int kPitch = kStageQuads * kQuadColumns * 2 + 16;  // bytes of a row of staged x: an odd multiple of 16
+constexpr int kStageBytes = kTokens * kPitch;
+
+/// One convolution, as C# uploads it. 40 bytes.
+struct Convolution {
+    const u32x4* packed;
+    const f16x2* scales;
+    int size;   // k
+    int first;  // its first quad among those of all convolutions
+    int quads;  // of a row
+    int group;  // columns that share a scale; 0 for f16
+    int64_t columns;
+};
+
+DEVICE Convolution load_convolution(const uint64_t* table, int index) {
+    const uint64_t* at = table + index * 5;
+    const uint64_t size_first = ldg(at + 2), quads_group = ldg(at + 3);
+    return Convolution{reinterpret_cast<const u32x4*>(ldg(at)),
+                       reinterpret_cast<const f16x2*>(ldg(at + 1)),
+                       int(uint32_t(size_first)),
+                       int(uint32_t(size_first >> 32)),
+                       int(uint32_t(quads_group)),
+                       int(uint32_t(quads_group >> 32)),
+                       int64_t(ldg(at + 4))};
+}
+
+/// The patch features of a picture, and how a convolution looks at them.
+struct Features {
+    const void* data;
+    int element, ld;  // ld: elements from cell to cell
+    int grid, d, cropping;
+
+    /// sum += channel(s) `channel` … of the cells behind position `position` of a k x k kernel; returns their number.
+    template <int Channels>
+    DEVICE float add_window(float (&sum)[Channels], int tile, int k, int position, int channel) const {
+        const int y = position / k, x = position % k, corner = (grid - k) / 2;
+        const int top = cropping ? corner + y : int(int64_t(y) * grid / k);
+        const int left = cropping ? corner + x : int(int64_t(x) * grid / k);
+        const int bottom = cropping ? top + 1 : int((int64_t(y + 1) * grid + k - 1) / k);
+        const int right = cropping ? left + 1 : int((int64_t(x + 1) * grid + k - 1) / k);
+        for (int row = top; row < bottom; row++) {
+            for (int column = left; column < right; column++) {
+                const int64_t cell = (int64_t(tile) * grid + row) * grid + column;
+                if constexpr (Channels == 8) {
+                    add_8_elements(sum, data, element, cell * ld + channel);
+                } else {
+                    sum[0] += read_element(data, element, cell * ld + channel);
+                }
+            }
+        }
+        return float((bottom - top) * (right - left));
+    }
+
+    /// Columns column … column + 7 of the vector that a k x k convolution multiplies; zero past its end.
+    DEVICE u32x4 eight_columns(int tile, int k, int64_t column, int64_t columns) const {
+        float values[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+        if (d % 8 == 0) {
+            if (column < columns) {
+                const float area = add_window(values, tile, k, int(column / d), int(column % d));
+#pragma unroll
+                for (int i = 0; i < 8; i++) values[i] /= area;
+            }
+        } else {
+            for (int i = 0; i < 8 && column + i < columns; i++) {
+                float sum[1] = {0};
+                const float area = add_window(sum, tile, k, int((column + i) / d), int((column + i) % d));
+                values[i] = sum[0] / area;
+            }
+        }
+        return to_8_halves(values);
+    }
+};
+
+/// Writes columns of quads first … first + quads - 1 of x to a stage [8 tokens][512 columns].
+DEVICE void stage_columns(unsigned char* stage, const Features& features, const Convolution& convolution, int tile0,
+                          int tiles, int first, int quads) {
+    const int eights = quads * (kQuadColumns / 8);
+    for (int item = thread_x(); item < eights * tiles; item += kThreads) {
+        const int tile = item / eights, eight = item % eights;
+        const int64_t column = int64_t(first) * kQuadColumns + eight * 8;
+        sts(reinterpret_cast<u32x4*>(stage + tile * kPitch) + eight,
+            features.eight_columns(tile0 + tile, convolution.size, column, convolution.columns));
+    }
+}
+
+/// The weights of a warp on their way: four loads of 16 bytes, which are 4, 2 or 1 quads of as many row tiles.
+template <int Kind>
+struct Batch {
+    static constexpr int kSize = 4 / kQuadLoads<Kind>;  // row tiles
+    u32x4 loads[kSize][kQuadLoads<Kind>];
+
+    /// Loads row tiles r … r + kSize - 1 of the warp's `count`, those that there are.
+    DEVICE void load(const Convolution& convolution, int row_tile, int r, int count, int quad) {
+#pragma unroll
+        for (int i = 0; i < kSize; i++) {
+            if (r + i >= count) continue;
+            const u32x4* from =
+                quad_address<Kind>(convolution.packed, row_tile + (r + i) * kWarps, convolution.quads, quad);
+#pragma unroll
+            for (int l = 0; l < kQuadLoads<Kind>; l++) loads[i][l] = ldg_stream(from + l * kWarp);
+        }
+    }
+};
+
+template <int Kind>
+DEVICE void spatial_tokens(float* partial, const Features& features, const uint64_t* table, int convolutions, int quads,
+                           int tiles, int width) {
+    unsigned char* stages = shared_memory();
+    const int lane = lane_id(), row_tile = block_y() * kBlockRowTiles + warp_id();
+    const int left = ceil_div(width, 16) - row_tile;
+    const int count = left <= 0 ? 0 : minimum(kRowTiles, ceil_div(left, kWarps));  // row tiles of this warp
+    const int tile0 = block_z() * kTokens, tokens = minimum(kTokens, tiles - tile0);
+    // Rows of tiles that are not there stay zero.
+    for (int i = thread_x(); i < 2 * kStageBytes / 16; i += kThreads) {
+        sts(reinterpret_cast<u32x4*>(stages) + i, u32x4{0, 0, 0, 0});
+    }
+
+    int position = int(int64_t(quads) * block_x() / grid_x());
+    const int end = int(int64_t(quads) * (block_x() + 1) / grid_x());
+    int index = 0;
+    while (index + 1 < convolutions && load_convolution(table, index + 1).first <= position) index++;
+    for (; position < end; index++) {
+        const Convolution convolution = load_convolution(table, index);
+        const int first = position - convolution.first, last = minimum(end - convolution.first, convolution.quads);
+        const int groups = convolution.group == 0 ? 0 : ceil_div(convolution.quads * kQuadColumns, convolution.group);
+        float sums[kRowTiles][1][4] = {};
+        QuadScales scales[kRowTiles] = {};
+        Batch<Kind> batch, next;
+        next.load(convolution, row_tile, 0, count, first);
+        barrier();  // nobody reads the stages any more
+        stage_columns(stages, features, convolution, tile0, tokens, first, minimum(kStageQuads, last - first));
+        for (int quad = first; quad < last; quad++) {
+            const int stage = (quad - first) / kStageQuads, inside = (quad - first) % kStageQuads;
+            if (inside == 0) {
+                barrier();  // this stage is there, and the other is free
+                const int following = quad + kStageQuads;
+                if (following < last) {
+                    stage_columns(stages + (stage + 1) % 2 * kStageBytes, features, convolution, tile0, tokens,
+                                  following, minimum(kStageQuads, last - following));
+                }
+            }
+            if (Kind != kWeightF16 && (quad == first || quad * kQuadColumns % convolution.group == 0)) {
+#pragma unroll
+                for (int r = 0; r < kRowTiles; r++) {
+                    if (r < count) {
+                        scales[r] = load_scales<Kind>(convolution.scales, row_tile + r * kWarps, groups,
+                                                      convolution.group, quad);
+                    }
+                }
+            }
+            uint32_t b[1][8];
+            right_operand(
+                b[0], stages + stage % 2 * kStageBytes + lane % 8 * kPitch + inside * kQuadColumns * 2 + lane / 8 * 16);
+#pragma unroll
+            for (int r = 0; r < kRowTiles; r += Batch<Kind>::kSize) {
+                batch = next;
+                if (r + Batch<Kind>::kSize < kRowTiles) {
+                    next.load(convolution, row_tile, r + Batch<Kind>::kSize, count, quad);
+                } else if (quad + 1 < last) {
+                    next.load(convolution, row_tile, 0, count, quad + 1);
+                }
+#pragma unroll
+                for (int i = 0; i < Batch<Kind>::kSize; i++) {
+                    if (r + i < count) multiply_quad<Kind, 1>(sums[r + i], batch.loads[i], b, scales[r + i]);
+                }
+            }
+        }
+
+        float* slot = partial + (int64_t(block_x() + index) * tiles + tile0) * width;
+#pragma unroll
+        for (int r = 0; r < kRowTiles; r++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const int token = lane % 4 * 2 + i % 2, row = (row_tile + r * kWarps) * 16 + lane / 4 + i / 2 * 8;
+                if (r < count && token < tokens && row < width) stg(slot + int64_t(token) * width + row, sums[r][0][i]);
+            }
+        }
+        position = convolution.first + last;
+    }
+}
+
+/// Block of the `blocks` that has quad `quad` of `quads`.
+DEVICE int block_of(int quad, int blocks, int quads) { return int(((int64_t(quad) + 1) * blocks - 1) / quads); }
+
+}  // namespace
+
+// grid (blocks, width / 512, tiles / 8), each rounded up; shared memory kSharedBytes = 2 * 8 * 1040.
+// table: five 64-bit words for each convolution, in order; quads: of a row of all convolutions together.
+#define SPATIAL_TOKENS(name, kind)                                                                                    \
+    KERNEL(name, kThreads, 3)                                                                                         \
+    (float* partial, const void* features, const uint64_t* table, int element, int ld, int tiles, int grid, int d,    \
+     int cropping, int convolutions, int quads, int width) {                                                          \
+        spatial_tokens<kind>(partial, Features{features, element, ld, grid, d, cropping}, table, convolutions, quads, \
+                             tiles, width);                                                                           \
+    }                                                                                                                 \
+    REGISTER_KERNEL(name)
+
+SPATIAL_TOKENS(spatial_tokens_f16, kWeightF16);
+SPATIAL_TOKENS(spatial_tokens_int8, kWeightInt8);
+SPATIAL_TOKENS(spatial_tokens_int4, kWeightInt4);
+
+/// y [tiles * convolutions, width] = the sums of the pieces. grid (width / 32 rounded up, convolutions, tiles); shared
+/// memory 1 KB. Warp w adds pieces w, w + 8, …; then the eight sums are added in order.
+KERNEL(spatial_tokens_sum, kThreads, 1)
+(void* y, const float* partial, const uint64_t* table, int element, int ld, int tiles, int convolutions, int quads,
+ int blocks, int width) {
+    float* sums = reinterpret_cast<float*>(shared_memory());
+    const int index = block_y(), tile = block_z(), column = block_x() * kWarp + lane_id();
+    const Convolution convolution = load_convolution(table, index);
+    const int low = block_of(convolution.first, blocks, quads);
+    const int high = block_of(convolution.first + convolution.quads - 1, blocks, quads);
+    float sum = 0;
+    if (column < width) {
+        for (int block = low + warp_id(); block <= high; block += kWarps) {
+            sum += ldg(partial + (int64_t(block + index) * tiles + tile) * width + column);
+        }
+    }
+    sts(sums + thread_x(), sum);
+    barrier();
+    if (warp_id() != 0 || column >= width) return;
+    float total = 0;
+    for (int w = 0; w < kWarps; w++) total += lds(sums + w * kWarp + lane_id());
+    write_element(y, element, (int64_t(tile) * convolutions + index) * ld + column, total);
+}
+REGISTER_KERNEL(spatial_tokens_sum);
