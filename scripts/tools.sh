@@ -35,3 +35,20 @@ need_tools() {
     done
     return $missing
 }
+
+# Folder of the CUDA compiler that tools/install-cuda brings.
+cuda_prefix() {
+    if [ -n "${CUDA_TOOLS:-}" ]; then echo "$CUDA_TOOLS"
+    elif [ "$(id -u)" = 0 ]; then echo /opt/llava-sp-cuda
+    else echo "${XDG_DATA_HOME:-$HOME/.local/share}/llava-sp-cuda"; fi
+}
+
+# Prints the path of nvcc, or fails: CUDA_TOOLS, PATH, tools/install-cuda, CUDA_HOME, where NVIDIA's installer puts it.
+find_nvcc() {
+    local path
+    for path in ${CUDA_TOOLS:+"$CUDA_TOOLS/bin/nvcc"} "$(command -v nvcc)" "$(cuda_prefix)/bin/nvcc" /opt/llava-sp-cuda/bin/nvcc \
+        ${CUDA_HOME:+"$CUDA_HOME/bin/nvcc"} /usr/local/cuda/bin/nvcc; do
+        if [ -x "$path" ]; then echo "$path"; return 0; fi
+    done
+    return 1
+}

@@ -9,7 +9,7 @@ DEVICE int shuffle(int value, int lane) { return emulator::shuffle(value, lane);
 DEVICE uint32_t shuffle(uint32_t value, int lane) { return emulator::shuffle(value, lane); }
 DEVICE float shuffle_xor(float value, int mask) { return emulator::shuffle(value, lane_id() ^ mask); }
 DEVICE int shuffle_xor(int value, int mask) { return emulator::shuffle(value, lane_id() ^ mask); }
-DEVICE uint32_t ballot(bool value) { return emulator::ballot(value); }
+DEVICE uint32_t warp_ballot(bool value) { return emulator::ballot(value); }
 
 /// Four 8x8 matrices of halves from shared memory: lane L gives the address of row L % 8 of matrix L / 8 (16 bytes,
 /// 16-byte aligned) and receives, of matrix i, elements 2 (L % 4) and the next of row L / 4 in r[i].
@@ -36,7 +36,7 @@ DEVICE int shuffle(int value, int lane) { return __shfl_sync(0xffffffffu, value,
 DEVICE uint32_t shuffle(uint32_t value, int lane) { return __shfl_sync(0xffffffffu, value, lane); }
 DEVICE float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
 DEVICE int shuffle_xor(int value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
-DEVICE uint32_t ballot(bool value) { return __ballot_sync(0xffffffffu, value); }
+DEVICE uint32_t warp_ballot(bool value) { return __ballot_sync(0xffffffffu, value); }
 
 DEVICE void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
