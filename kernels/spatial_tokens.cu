@@ -20,31 +20,31 @@
 //   bytes: f16 1,527 MB, int8 775 MB, int4 393 MB (group 128, with scales); 512 blocks' partial sums 2 MB, features 7
 //   MB (out of the second cache: 1.2 MB of them). Operations: 1.5 G for each tile, 2 per 2 bytes: bound by bandwidth.
 //   floor: RTX 4090 (1,008 GB/s) 1.51 / 0.77 / 0.39 ms; Jetson AGX Orin (204 GB/s) 7.5 / 3.8 / 1.9 ms.
-// Occupancy: 3 blocks of 8 warps, half of sm_86 and sm_89's 48 warps, three eighths of sm_80 and sm_90's 64: a fourth
-// block would leave 64 registers, too few for the 8 loads of 16 bytes that every lane keeps under way (96 KB per SM).
+// Occupancy: 2 blocks of 16 warps at 64 registers, half of sm_80 and sm_90's warps, two thirds of sm_86 and sm_89's. Every
+// warp has 1 to 2 KB of weights under way, 32 to 64 KB for each SM; the RTX 4090 needs 6 KB, the H100 20 KB.
 #include "common/elements.cuh"
 #include "common/weight_stream.cuh"
 
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 512;
 constexpr int kWarps = kThreads / kWarp;
-constexpr int kRowTiles = 4;                        // of a warp
+constexpr int kRowTiles = 2;                        // of a warp
 constexpr int kBlockRowTiles = kWarps * kRowTiles;  // of a block: 512 rows
 constexpr int kTokens = 8;                          // tiles of the picture in a pass
 constexpr int kStageQuads = 8;
 constexpr int kPitch = kStageQuads * kQuadColumns * 2 + 16;  // bytes of a row of staged x: an odd multiple of 16
 constexpr int kStageBytes = kTokens * kPitch;
 
-/// One convolution, as C# uploads it. 40 bytes.
+/// One convolution, as C# uploads it: 40 bytes.
 struct Convolution {
     const u32x4* packed;
     const f16x2* scales;
-    int size;   // k
-    int first;  // its first quad among those of all convolutions
-    int quads;  // of a row
-    int group;  // columns that share a scale; 0 for f16
-    int64_t columns;
+    int size;     // k
+    int first;    // its first quad among those of all convolutions
+    int quads;    // of a row
+    int group;    // columns that share a scale; 0 for f16
+    int columns;  // k * k * d
 };
 
 DEVICE Convolution load_convolution(const uint64_t* table, int index) {
@@ -56,7 +56,7 @@ DEVICE Convolution load_convolution(const uint64_t* table, int index) {
                        int(uint32_t(size_first >> 32)),
                        int(uint32_t(quads_group)),
                        int(uint32_t(quads_group >> 32)),
-                       int64_t(ldg(at + 4))};
+                       int(uint32_t(ldg(at + 4)))};
 }
 
 /// The patch features of a picture, and how a convolution looks at them.
@@ -69,17 +69,19 @@ struct Features {
     template <int Channels>
     DEVICE float add_window(float (&sum)[Channels], int tile, int k, int position, int channel) const {
         const int y = position / k, x = position % k, corner = (grid - k) / 2;
-        const int top = cropping ? corner + y : int(int64_t(y) * grid / k);
-        const int left = cropping ? corner + x : int(int64_t(x) * grid / k);
-        const int bottom = cropping ? top + 1 : int((int64_t(y + 1) * grid + k - 1) / k);
-        const int right = cropping ? left + 1 : int((int64_t(x + 1) * grid + k - 1) / k);
+        const int top = cropping ? corner + y : y * grid / k;
+        const int left = cropping ? corner + x : x * grid / k;
+        const int bottom = cropping ? top + 1 : ((y + 1) * grid + k - 1) / k;
+        const int right = cropping ? left + 1 : ((x + 1) * grid + k - 1) / k;
+#pragma unroll 1
         for (int row = top; row < bottom; row++) {
+#pragma unroll 1
             for (int column = left; column < right; column++) {
-                const int64_t cell = (int64_t(tile) * grid + row) * grid + column;
+                const int cell = (tile * grid + row) * grid + column;
                 if constexpr (Channels == 8) {
-                    add_8_elements(sum, data, element, cell * ld + channel);
+                    add_8_elements(sum, data, element, int64_t(cell) * ld + channel);
                 } else {
-                    sum[0] += read_element(data, element, cell * ld + channel);
+                    sum[0] += read_element(data, element, int64_t(cell) * ld + channel);
                 }
             }
         }
@@ -87,60 +89,95 @@ struct Features {
     }
 
     /// Columns column … column + 7 of the vector that a k x k convolution multiplies; zero past its end.
-    DEVICE u32x4 eight_columns(int tile, int k, int64_t column, int64_t columns) const {
+    DEVICE u32x4 eight_columns(int tile, int k, int column, int columns) const {
         float values[8] = {0, 0, 0, 0, 0, 0, 0, 0};
         if (d % 8 == 0) {
             if (column < columns) {
-                const float area = add_window(values, tile, k, int(column / d), int(column % d));
+                const float inverse = 1.0f / add_window(values, tile, k, column / d, column % d);
 #pragma unroll
-                for (int i = 0; i < 8; i++) values[i] /= area;
+                for (int i = 0; i < 8; i++) values[i] *= inverse;
             }
         } else {
-            for (int i = 0; i < 8 && column + i < columns; i++) {
+#pragma unroll 1
+            for (int i = 0; i < 8; i++) {
+                if (column + i >= columns) break;
                 float sum[1] = {0};
-                const float area = add_window(sum, tile, k, int((column + i) / d), int((column + i) % d));
-                values[i] = sum[0] / area;
+                const float inverse = 1.0f / add_window(sum, tile, k, (column + i) / d, (column + i) % d);
+#pragma unroll
+                for (int j = 0; j < 8; j++) values[j] = i == j ? sum[0] * inverse : values[j];
             }
         }
         return to_8_halves(values);
     }
 };
 
-/// Writes columns of quads first … first + quads - 1 of x to a stage [8 tokens][512 columns].
-DEVICE void stage_columns(unsigned char* stage, const Features& features, const Convolution& convolution, int tile0,
-                          int tiles, int first, int quads) {
-    const int eights = quads * (kQuadColumns / 8);
+/// A piece: what a block has of one convolution. It lies in shared memory and is read where it is used, so that staging
+/// and the main loop do not occupy each other's registers.
+struct Piece {
+    Convolution convolution;
+    int d, first, last;  // quads first … last - 1 of the convolution
+    int next;            // where the next piece begins
+};
+
+/// Writes stage `step` of x [8 tokens][512 columns]: the columns of up to 8 quads.
+DEVICE void stage_columns(unsigned char* stage, Features features, const Piece* piece, int tile0, int tiles, int step) {
+    const int size = lds(&piece->convolution.size), columns = lds(&piece->convolution.columns);
+    const int from = lds(&piece->first) + step * kStageQuads, to = minimum(from + kStageQuads, lds(&piece->last));
+    features.d = lds(&piece->d);
+    const int eights = (to - from) * (kQuadColumns / 8);
+#pragma unroll 1
     for (int item = thread_x(); item < eights * tiles; item += kThreads) {
         const int tile = item / eights, eight = item % eights;
-        const int64_t column = int64_t(first) * kQuadColumns + eight * 8;
         sts(reinterpret_cast<u32x4*>(stage + tile * kPitch) + eight,
-            features.eight_columns(tile0 + tile, convolution.size, column, convolution.columns));
+            features.eight_columns(tile0 + tile, size, from * kQuadColumns + eight * 8, columns));
     }
 }
 
-/// The weights of a warp on their way: four loads of 16 bytes, which are 4, 2 or 1 quads of as many row tiles.
+/// sums += the products of the warp's row tiles (row_tile, row_tile + 16, … `count` of them) with stage `step`.
 template <int Kind>
-struct Batch {
-    static constexpr int kSize = 4 / kQuadLoads<Kind>;  // row tiles
-    u32x4 loads[kSize][kQuadLoads<Kind>];
-
-    /// Loads row tiles r … r + kSize - 1 of the warp's `count`, those that there are.
-    DEVICE void load(const Convolution& convolution, int row_tile, int r, int count, int quad) {
+DEVICE void multiply_stage(float (&sums)[kRowTiles][1][4], const unsigned char* stage, const Piece* piece, int row_tile,
+                           int count, int step) {
+    constexpr int kBatch = Kind == kWeightInt4 ? 2 : 1;  // row tiles whose weights are loaded before their products
+    const u32x4* packed = lds(&piece->convolution.packed);
+    const int quads = lds(&piece->convolution.quads);
+    const ScaleTable scale_table =
+        ScaleTable::of(lds(&piece->convolution.scales), lds(&piece->convolution.group), quads);
+    const int from = lds(&piece->first) + step * kStageQuads, to = minimum(from + kStageQuads, lds(&piece->last));
+    const unsigned char* x = stage + lane_id() % 8 * kPitch + lane_id() / 8 * 16;
+    QuadScales scales[kRowTiles] = {};
+#pragma unroll 1
+    for (int quad = from; quad < to; quad++, x += kQuadColumns * 2) {
+        if (Kind != kWeightF16 && (quad == from || scale_table.changes(quad))) {
 #pragma unroll
-        for (int i = 0; i < kSize; i++) {
-            if (r + i >= count) continue;
-            const u32x4* from =
-                quad_address<Kind>(convolution.packed, row_tile + (r + i) * kWarps, convolution.quads, quad);
+            for (int r = 0; r < kRowTiles; r++) {
+                if (r < count) scales[r] = scale_table.load(row_tile + r * kWarps, quad);
+            }
+        }
+        uint32_t b[1][8];
+        right_operand(b[0], x);
 #pragma unroll
-            for (int l = 0; l < kQuadLoads<Kind>; l++) loads[i][l] = ldg_stream(from + l * kWarp);
+        for (int r = 0; r < kRowTiles; r += kBatch) {
+            u32x4 loads[kBatch][kQuadLoads<Kind>] = {};
+#pragma unroll
+            for (int i = 0; i < kBatch; i++) {
+                if (r + i >= count) continue;
+                const u32x4* at = quad_address<Kind>(packed, row_tile + (r + i) * kWarps, quads, quad);
+#pragma unroll
+                for (int l = 0; l < kQuadLoads<Kind>; l++) loads[i][l] = ldg_stream(at + l * kWarp);
+            }
+#pragma unroll
+            for (int i = 0; i < kBatch; i++) {
+                if (r + i < count) multiply_quad<Kind, 1>(sums[r + i], loads[i], b, scales[r + i]);
+            }
         }
     }
-};
+}
 
 template <int Kind>
 DEVICE void spatial_tokens(float* partial, const Features& features, const uint64_t* table, int convolutions, int quads,
                            int tiles, int width) {
     unsigned char* stages = shared_memory();
+    Piece* piece = reinterpret_cast<Piece*>(stages + 2 * kStageBytes);
     const int lane = lane_id(), row_tile = block_y() * kBlockRowTiles + warp_id();
     const int left = ceil_div(width, 16) - row_tile;
     const int count = left <= 0 ? 0 : minimum(kRowTiles, ceil_div(left, kWarps));  // row tiles of this warp
@@ -157,48 +194,20 @@ DEVICE void spatial_tokens(float* partial, const Features& features, const uint6
     for (; position < end; index++) {
         const Convolution convolution = load_convolution(table, index);
         const int first = position - convolution.first, last = minimum(end - convolution.first, convolution.quads);
-        const int groups = convolution.group == 0 ? 0 : ceil_div(convolution.quads * kQuadColumns, convolution.group);
         float sums[kRowTiles][1][4] = {};
-        QuadScales scales[kRowTiles] = {};
-        Batch<Kind> batch, next;
-        next.load(convolution, row_tile, 0, count, first);
-        barrier();  // nobody reads the stages any more
-        stage_columns(stages, features, convolution, tile0, tokens, first, minimum(kStageQuads, last - first));
-        for (int quad = first; quad < last; quad++) {
-            const int stage = (quad - first) / kStageQuads, inside = (quad - first) % kStageQuads;
-            if (inside == 0) {
-                barrier();  // this stage is there, and the other is free
-                const int following = quad + kStageQuads;
-                if (following < last) {
-                    stage_columns(stages + (stage + 1) % 2 * kStageBytes, features, convolution, tile0, tokens,
-                                  following, minimum(kStageQuads, last - following));
-                }
+        barrier();  // the piece before has been used
+        if (thread_x() == 0) {
+            *piece = Piece{convolution, features.d, first, last, convolution.first + last};
+        }
+        barrier();
+        const int steps = ceil_div(lds(&piece->last) - lds(&piece->first), kStageQuads);
+#pragma unroll 1
+        for (int step = 0; step <= steps; step++) {
+            if (step < steps) stage_columns(stages + step % 2 * kStageBytes, features, piece, tile0, tokens, step);
+            if (step > 0) {
+                multiply_stage<Kind>(sums, stages + (step - 1) % 2 * kStageBytes, piece, row_tile, count, step - 1);
             }
-            if (Kind != kWeightF16 && (quad == first || quad * kQuadColumns % convolution.group == 0)) {
-#pragma unroll
-                for (int r = 0; r < kRowTiles; r++) {
-                    if (r < count) {
-                        scales[r] = load_scales<Kind>(convolution.scales, row_tile + r * kWarps, groups,
-                                                      convolution.group, quad);
-                    }
-                }
-            }
-            uint32_t b[1][8];
-            right_operand(
-                b[0], stages + stage % 2 * kStageBytes + lane % 8 * kPitch + inside * kQuadColumns * 2 + lane / 8 * 16);
-#pragma unroll
-            for (int r = 0; r < kRowTiles; r += Batch<Kind>::kSize) {
-                batch = next;
-                if (r + Batch<Kind>::kSize < kRowTiles) {
-                    next.load(convolution, row_tile, r + Batch<Kind>::kSize, count, quad);
-                } else if (quad + 1 < last) {
-                    next.load(convolution, row_tile, 0, count, quad + 1);
-                }
-#pragma unroll
-                for (int i = 0; i < Batch<Kind>::kSize; i++) {
-                    if (r + i < count) multiply_quad<Kind, 1>(sums[r + i], batch.loads[i], b, scales[r + i]);
-                }
-            }
+            barrier();  // what was staged is there, and what was multiplied is free
         }
 
         float* slot = partial + (int64_t(block_x() + index) * tiles + tile0) * width;
@@ -210,7 +219,7 @@ DEVICE void spatial_tokens(float* partial, const Features& features, const uint6
                 if (r < count && token < tokens && row < width) stg(slot + int64_t(token) * width + row, sums[r][0][i]);
             }
         }
-        position = convolution.first + last;
+        position = lds(&piece->next);
     }
 }
 
@@ -219,10 +228,10 @@ DEVICE int block_of(int quad, int blocks, int quads) { return int(((int64_t(quad
 
 }  // namespace
 
-// grid (blocks, width / 512, tiles / 8), each rounded up; shared memory kSharedBytes = 2 * 8 * 1040.
+// grid (blocks, width / 512, tiles / 8), each rounded up; shared memory 2 * 8 * 1040 + 64 bytes.
 // table: five 64-bit words for each convolution, in order; quads: of a row of all convolutions together.
 #define SPATIAL_TOKENS(name, kind)                                                                                    \
-    KERNEL(name, kThreads, 3)                                                                                         \
+    KERNEL(name, kThreads, 2)                                                                                         \
     (float* partial, const void* features, const uint64_t* table, int element, int ld, int tiles, int grid, int d,    \
      int cropping, int convolutions, int quads, int width) {                                                          \
         spatial_tokens<kind>(partial, Features{features, element, ld, grid, d, cropping}, table, convolutions, quads, \

@@ -14,9 +14,10 @@ constexpr int kQuadLoads = Kind == kWeightF16    ? 4
                                                  : 1;
 
 /// Where the lane's part of quad `quad` in row tile `row_tile` begins; the following loads lie 32 (a warp) further on.
+/// 32 bits of index are 64 GB of weights.
 template <int Kind>
 DEVICE const u32x4* quad_address(const u32x4* packed, int row_tile, int quads, int quad) {
-    return packed + ((int64_t(row_tile) * quads + quad) * kQuadLoads<Kind>)*kWarp + lane_id();
+    return packed + (uint32_t(row_tile * quads + quad) * (kQuadLoads<Kind> * kWarp) + uint32_t(lane_id()));
 }
 
 /// The `a` operand of tile 0 to 3 of a quad; integers become halves of the same value.
@@ -53,18 +54,28 @@ struct QuadScales {
     f16x2 half[2];
 };
 
-/// Loads them; group is 32, 64 or 128. f16 weights have none.
-template <int Kind>
-DEVICE QuadScales load_scales(const f16x2* scales, int row_tile, int groups, int group, int quad) {
-    QuadScales result{};
-    if constexpr (Kind != kWeightF16) {
-        const int column = quad * kQuadColumns;
-        const f16x2* at = scales + int64_t(row_tile) * groups * 8 + lane_id() / 4;
-        result.half[0] = ldg(at + int64_t(column / group) * 8);
-        result.half[1] = group == 32 ? ldg(at + int64_t(column / 32 + 1) * 8) : result.half[0];
+/// Where the scales of a matrix lie: 32, 64 or 128 columns, 32 << shift, share one.
+struct ScaleTable {
+    const f16x2* scales;
+    int shift, groups;
+
+    /// group: 32, 64, 128, or 0 for weights without scales. quads: of a row.
+    DEVICE static ScaleTable of(const f16x2* scales, int group, int quads) {
+        const int shift = group == 128 ? 2 : group == 64 ? 1 : 0;
+        return ScaleTable{scales, shift, ((quads * 2 - 1) >> shift) + 1};
     }
-    return result;
-}
+
+    /// Whether the scales of `quad` are others than those of the quad before it.
+    DEVICE bool changes(int quad) const { return shift < 2 || quad % 2 == 0; }
+
+    DEVICE QuadScales load(int row_tile, int quad) const {
+        const f16x2* at = scales + (uint32_t(row_tile * groups + (2 * quad >> shift)) * 8 + uint32_t(lane_id() / 4));
+        QuadScales result;
+        result.half[0] = ldg(at);
+        result.half[1] = shift == 0 ? ldg(at + 8) : result.half[0];
+        return result;
+    }
+};
 
 /// sums [16 rows, N * 8 columns] += quad [16, 64] times b: b[n][2 i], b[n][2 i + 1] are the right operand of tile i.
 template <int Kind, int N>
