@@ -20,8 +20,8 @@
 //   bytes: f16 1,527 MB, int8 775 MB, int4 393 MB (group 128, with scales); 512 blocks' partial sums 2 MB, features 7
 //   MB (out of the second cache: 1.2 MB of them). Operations: 1.5 G for each tile, 2 per 2 bytes: bound by bandwidth.
 //   floor: RTX 4090 (1,008 GB/s) 1.51 / 0.77 / 0.39 ms; Jetson AGX Orin (204 GB/s) 7.5 / 3.8 / 1.9 ms.
-// Occupancy: 2 blocks of 16 warps at 64 registers, half of sm_80 and sm_90's warps, two thirds of sm_86 and sm_89's. Every
-// warp has 1 to 2 KB of weights under way, 32 to 64 KB for each SM; the RTX 4090 needs 6 KB, the H100 20 KB.
+// Occupancy: 2 blocks of 16 warps at 64 registers, half of sm_80 and sm_90's warps, two thirds of sm_86 and sm_89's.
+// Every warp has 1 to 2 KB of weights under way, 32 to 64 KB for each SM; the RTX 4090 needs 6 KB, the H100 20 KB.
 #include "common/elements.cuh"
 #include "common/weight_stream.cuh"
 
