@@ -41,6 +41,12 @@ public sealed class LlavaSpModel : IDisposable
     /// <summary>Weight format in memory.</summary>
     public WeightFormat Weights { get; }
 
+    /// <summary>Why the weights have that format.</summary>
+    public string WeightsReason { get; private init; } = "";
+
+    /// <summary>Most bytes of its own memory that the device has held; 0 where that is this machine's memory.</summary>
+    public long PeakDeviceBytes => Backend.PeakDeviceBytes;
+
     /// <summary>Element type of key-value caches.</summary>
     public KvFormat KvFormat { get; }
 
@@ -87,12 +93,16 @@ public sealed class LlavaSpModel : IDisposable
         ModelCheckpoint checkpoint, LlavaTokenizer? tokenizer, LoadOptions options, long start, Func<DeviceOptions, IBackend>? createBackend = null)
     {
         ImagePreprocessor preprocessor = CreatePreprocessor(checkpoint);
-        WeightFormat format = options.Weights ?? checkpoint.StoredFormat;
-        var plan = WeightPlan.For(format);
         IBackend backend = (createBackend ?? BackendFactory.Create)(options.Device);
         ImageEncoder? encoder = null;
         try
         {
+            WeightFormat format = options.Weights ?? backend.DefaultFormat(checkpoint.StoredFormat);
+            string reason = options.Weights is not null ? "asked for"
+                : format == checkpoint.StoredFormat ? "as the checkpoint holds them"
+                : $"{backend.Info.Device} does not hold the checkpoint's {checkpoint.StoredFormat}";
+            KvFormat kv = ChooseKvFormat(options, backend, format);
+            var plan = WeightPlan.For(format);
             options.Progress?.Report(new LoadProgress("vision tower", 0));
             encoder = ImageEncoder.Load(backend, checkpoint, plan, options.AllHiddenStates);
             int layers = checkpoint.Decoder.Layers;
@@ -100,13 +110,13 @@ public sealed class LlavaSpModel : IDisposable
                 backend, checkpoint.Catalog, checkpoint.Decoder, plan,
                 done => options.Progress?.Report(new LoadProgress("decoder", 0.2 + 0.8 * done / layers)));
             RefuseUnreadLayers(checkpoint);
-            KvFormat kv = options.KvFormat ?? (format == WeightFormat.F32 ? KvFormat.F32 : KvFormat.F16);
             options.Logger?.LogInformation(
-                "device {Device} ({InstructionSet}, {Threads} threads): {Reason}; weights {Weights}, KV cache {KvFormat}; variant {Variant}: {VariantReason}",
-                backend.Info.Device, backend.Info.InstructionSet, backend.Info.Threads, backend.Info.Reason, format, kv,
+                "device {Device} ({InstructionSet}, {Threads} threads): {Reason}; weights {Weights} ({WeightsReason}), KV cache {KvFormat}; variant {Variant}: {VariantReason}",
+                backend.Info.Device, backend.Info.InstructionSet, backend.Info.Threads, backend.Info.Reason, format, reason, kv,
                 checkpoint.Spatial.Variant, checkpoint.Spatial.Reason);
             return new LlavaSpModel(checkpoint, backend, encoder, decoder, tokenizer, preprocessor, format, kv)
             {
+                WeightsReason = reason,
                 LoadMilliseconds = Stopwatch.GetElapsedTime(start).TotalMilliseconds,
             };
         }
@@ -150,6 +160,19 @@ public sealed class LlavaSpModel : IDisposable
         if (unread is null) return;
         throw new CheckpointException(
             $"{checkpoint.Location.Model}: tensor '{unread}' is not part of the decoder that config.json describes: check num_hidden_layers and the architecture");
+    }
+
+    private static KvFormat ChooseKvFormat(LoadOptions options, IBackend backend, WeightFormat weights)
+    {
+        if (options.KvFormat is { } asked)
+        {
+            return backend.Holds(asked)
+                ? asked
+                : throw new DeviceException($"{backend.Info.Device} has no key-value cache of {asked.ToString().ToLowerInvariant()}: leave --kv out, or use --device cpu");
+        }
+
+        KvFormat wanted = options.PreferredKvFormat ?? (weights == WeightFormat.F32 ? KvFormat.F32 : KvFormat.F16);
+        return backend.Holds(wanted) ? wanted : KvFormat.F16;
     }
 
     private static ImagePreprocessor CreatePreprocessor(ModelCheckpoint checkpoint)

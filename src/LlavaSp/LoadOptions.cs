@@ -16,11 +16,14 @@ public sealed record LoadOptions
     /// <summary>Device.</summary>
     public DeviceOptions Device { get; init; } = new();
 
-    /// <summary>Format of the weights in memory; null keeps the checkpoint's own.</summary>
+    /// <summary>Format of the weights in memory; null keeps the checkpoint's own, or takes the nearest that the device holds.</summary>
     public WeightFormat? Weights { get; init; }
 
     /// <summary>Element type of key-value caches; null takes float32 for float32 weights, else half.</summary>
     public KvFormat? KvFormat { get; init; }
+
+    /// <summary>Element type of key-value caches where <see cref="KvFormat"/> is null and the device holds it.</summary>
+    public KvFormat? PreferredKvFormat { get; init; }
 
     /// <summary>Told about the progress of loading.</summary>
     public IProgress<LoadProgress>? Progress { get; init; }

@@ -9,7 +9,7 @@ internal sealed class RuntimeOptions
 {
     private readonly Option<string> _device = new("--device")
     {
-        Description = "auto, cpu, cpu:ISA (scalar, avx2, avx512, avx512vnni) or reference",
+        Description = "auto, cuda, cuda:N, cuda-emulator, cpu, cpu:ISA (scalar, avx2, avx512, avx512vnni) or reference",
         HelpName = "NAME",
         DefaultValueFactory = static _ => "auto",
     };
@@ -32,7 +32,7 @@ internal sealed class RuntimeOptions
     /// <param name="kv">Default of <c>--kv</c>; null follows the weights.</param>
     public RuntimeOptions(Command command, KvFormat? kv = null)
     {
-        string fallback = kv?.ToString().ToLowerInvariant() ?? "f32 for f32 weights, else f16";
+        string fallback = kv is null ? "f32 for f32 weights, else f16" : $"{kv.ToString()!.ToLowerInvariant()} where the device has it";
         _kvFallback = kv;
         _kv = Choices.OneOf<KvFormat?>("--kv", $"Key-value cache [default: {fallback}]", ("f16", KvFormat.F16), ("f32", KvFormat.F32));
         command.Add(_device);
@@ -47,6 +47,7 @@ internal sealed class RuntimeOptions
     {
         Device = new DeviceOptions(parsed.GetValue(_device)!, parsed.GetValue(_threads), parsed.GetValue(_activations) != WeightKind.F32),
         Weights = parsed.GetValue(_weights),
-        KvFormat = parsed.GetValue(_kv) ?? _kvFallback,
+        KvFormat = parsed.GetValue(_kv),
+        PreferredKvFormat = _kvFallback,
     };
 }

@@ -59,6 +59,7 @@ internal static class AnswerJson
         json.WriteString("variant", loaded.Checkpoint.Spatial.Variant);
         json.WriteNumber("weight_bytes", loaded.WeightBytes);
         json.WriteNumber("peak_memory_bytes", PeakMemory.Bytes());
+        if (loaded.PeakDeviceBytes > 0) json.WriteNumber("peak_device_memory_bytes", loaded.PeakDeviceBytes);
     }
 
     private static void WriteLogProbabilities(Utf8JsonWriter json, LoadedModel model, GenerationResult result)

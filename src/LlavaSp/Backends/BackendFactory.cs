@@ -1,10 +1,11 @@
 using LlavaSp.Backends.Cpu;
+using LlavaSp.Backends.Cuda;
 using LlavaSp.Backends.Reference;
 
 namespace LlavaSp.Backends;
 
 /// <summary>Which device to use.</summary>
-/// <param name="Device"><c>auto</c>, <c>cpu</c>, <c>cpu:INSTRUCTION_SET</c> or <c>reference</c>.</param>
+/// <param name="Device"><c>auto</c>, <c>cuda</c>, <c>cuda:N</c>, <c>cuda-emulator</c>, <c>cpu</c>, <c>cpu:INSTRUCTION_SET</c> or <c>reference</c>.</param>
 /// <param name="Threads">Worker threads; 0 takes every processor the process may use.</param>
 /// <param name="Int8Activations">Whether activations are quantised to 8 bits on the fly where weights are integers (faster) or stay float32.</param>
 public sealed record DeviceOptions(string Device = "auto", int Threads = 0, bool Int8Activations = true);
@@ -20,13 +21,19 @@ public static class BackendFactory
         string[] parts = options.Device.Split(':', 2);
         return parts[0] switch
         {
-            "auto" when parts.Length == 1 => CpuBackend.IsAvailable(out string problem)
-                ? Cpu(null, options)
-                : new ReferenceBackend($"the CPU backend is not there: {problem}"),
+            "auto" when parts.Length == 1 => Fastest(options),
+            "cuda" => new CudaBackend(options),
+            "cuda-emulator" when parts.Length == 1 => new CudaBackend(options),
             "cpu" => Cpu(parts.Length == 1 ? null : parts[1], options),
             "reference" when parts.Length == 1 => new ReferenceBackend(),
-            _ => throw new DeviceException($"unknown device '{options.Device}': use auto, cpu, cpu:scalar, cpu:avx2, cpu:avx512, cpu:avx512vnni or reference"),
+            _ => throw new DeviceException($"unknown device '{options.Device}': use auto, cuda, cuda:1, cuda-emulator, cpu, cpu:scalar, cpu:avx2, cpu:avx512, cpu:avx512vnni or reference"),
         };
+    }
+
+    private static IBackend Fastest(DeviceOptions options)
+    {
+        if (CudaBackend.IsAvailable(out _)) return new CudaBackend(options with { Device = "cuda" });
+        return CpuBackend.IsAvailable(out string problem) ? Cpu(null, options) : new ReferenceBackend($"the CPU backend is not there: {problem}");
     }
 
     private static CpuBackend Cpu(string? instructionSet, DeviceOptions options) =>

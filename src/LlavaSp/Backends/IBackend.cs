@@ -15,6 +15,16 @@ public enum Activation
     QuickGelu,
 }
 
+/// <summary>How exact an activation must be.</summary>
+public enum Precision
+{
+    /// <summary>float32: residual streams, logits, tables, and what leaves the graph.</summary>
+    Full,
+
+    /// <summary>Made by one operation for the next: a backend may hold it in the element type of its matrix products.</summary>
+    Operand,
+}
+
 /// <summary>Where the spatial tokens look (paper section 3: Pooling or Cropping).</summary>
 public enum SpatialMode
 {
@@ -96,8 +106,18 @@ public interface IBackend : IDisposable
     /// <summary>What it is and why it was chosen.</summary>
     BackendInfo Info { get; }
 
+    /// <summary>Most bytes of its own memory that the device has held; 0 where that is this machine's memory.</summary>
+    long PeakDeviceBytes => 0;
+
+    /// <summary>The weight format taken when none is asked for.</summary>
+    /// <param name="stored">Format of the checkpoint.</param>
+    WeightFormat DefaultFormat(WeightFormat stored) => stored;
+
+    /// <summary>Whether key-value caches may have this element type.</summary>
+    bool Holds(KvFormat format) => true;
+
     /// <summary>An activation with undefined contents.</summary>
-    Tensor CreateTensor(int rows, int columns);
+    Tensor CreateTensor(int rows, int columns, Precision precision = Precision.Full);
 
     /// <summary>Packs a weight matrix in <paramref name="format"/>; reads the source block by block.</summary>
     Weight CreateWeight(WeightSource source, WeightFormat format);

@@ -12,12 +12,12 @@ internal sealed class DecoderWorkspace : IDisposable
         Rows = rows;
         int queries = config.Heads * config.HeadDim, keys = config.KvHeads * config.HeadDim;
         Hidden = backend.CreateTensor(rows, config.HiddenSize);
-        Normed = backend.CreateTensor(rows, config.HiddenSize);
-        Qkv = backend.CreateTensor(rows, queries + 2 * keys);
-        Query = backend.CreateTensor(rows, queries);
-        Attended = backend.CreateTensor(rows, queries);
-        GateUp = backend.CreateTensor(rows, 2 * config.IntermediateSize);
-        Gated = backend.CreateTensor(rows, config.IntermediateSize);
+        Normed = backend.CreateTensor(rows, config.HiddenSize, Precision.Operand);
+        Qkv = backend.CreateTensor(rows, queries + 2 * keys, Precision.Operand);
+        Query = backend.CreateTensor(rows, queries, Precision.Operand);
+        Attended = backend.CreateTensor(rows, queries, Precision.Operand);
+        GateUp = backend.CreateTensor(rows, 2 * config.IntermediateSize, Precision.Operand);
+        Gated = backend.CreateTensor(rows, config.IntermediateSize, Precision.Operand);
         LastHidden = Hidden.Slice(rows - 1, 1);
         LastNormed = Normed.Slice(rows - 1, 1);
         Logits = backend.CreateTensor(1, config.VocabularySize);

@@ -67,7 +67,7 @@ internal sealed class ImageEncoder : IDisposable
         int tiles = image.Pixels.Tiles, spatial = Spatial?.TokensPerTile ?? 0, patches = Vision.TokensPerTile;
         TraceInput(image, trace);
         long start = Stopwatch.GetTimestamp();
-        using Tensor features = _backend.CreateTensor(tiles * patches, Vision.Width);
+        using Tensor features = _backend.CreateTensor(tiles * patches, Vision.Width, Precision.Operand);
         Vision.Encode(features, image.Pixels, trace);
         TracePatches(features, tiles, trace);
         start = times.AddSince(Stage.Vision, start, _backend);

@@ -70,7 +70,7 @@ internal sealed partial class Projector : IDisposable
         for (int i = 0; i < _layers.Length; i++)
         {
             bool last = i == _layers.Length - 1;
-            Tensor output = last ? destination : _backend.CreateTensor(features.Rows, destination.Columns);
+            Tensor output = last ? destination : _backend.CreateTensor(features.Rows, destination.Columns, Precision.Operand);
             _backend.Linear(output, inner ?? features, _layers[i].Matrix, new Epilogue(_layers[i].Bias, last ? Activation.None : Activation.Gelu));
             inner?.Dispose();
             inner = last ? null : output;

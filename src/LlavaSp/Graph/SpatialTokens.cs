@@ -63,8 +63,9 @@ internal sealed class SpatialTokens : IDisposable
         if (fused is not null) _backend.DetailFusion(fused, tokens, features, tiles, _fusion!, trace);
         Tensor linearIn = fused ?? tokens;
         TraceTiles(trace, "sp.conv_linear_in", linearIn, tiles);
-        _backend.Activate(linearIn, linearIn, Activation.Gelu);
-        _backend.Linear(destination, linearIn, _linear, new Epilogue(_linearBias));
+        using Tensor activated = _backend.CreateTensor(rows, linearIn.Columns, Precision.Operand);
+        _backend.Activate(activated, linearIn, Activation.Gelu);
+        _backend.Linear(destination, activated, _linear, new Epilogue(_linearBias));
         TraceTiles(trace, "sp.tokens", destination, tiles);
     }
 

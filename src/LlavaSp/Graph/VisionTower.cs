@@ -60,8 +60,9 @@ internal sealed class VisionTower : IDisposable
     public void Encode(Tensor features, TilePixels pixels, ITraceSink? trace)
     {
         int tokens = _config.Grid * _config.Grid + 1, rows = pixels.Tiles * tokens, d = _config.HiddenSize;
-        using Tensor hidden = _backend.CreateTensor(rows, d), normed = _backend.CreateTensor(rows, d), attended = _backend.CreateTensor(rows, d);
-        using Tensor qkv = _backend.CreateTensor(rows, 3 * d), inner = _backend.CreateTensor(rows, _config.IntermediateSize);
+        using Tensor hidden = _backend.CreateTensor(rows, d);
+        using Tensor normed = _backend.CreateTensor(rows, d, Precision.Operand), attended = _backend.CreateTensor(rows, d, Precision.Operand);
+        using Tensor qkv = _backend.CreateTensor(rows, 3 * d, Precision.Operand), inner = _backend.CreateTensor(rows, _config.IntermediateSize, Precision.Operand);
         _backend.PatchEmbedding(hidden, pixels, _embedding);
         Trace(trace, 0, hidden, pixels.Tiles);
         if (SelectedLayer == 0) Select(features, hidden, pixels.Tiles);

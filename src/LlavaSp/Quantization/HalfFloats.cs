@@ -29,6 +29,37 @@ public static class HalfFloats
         for (; done < bits.Length; done++) values[done] = (float)BitConverter.UInt16BitsToHalf(bits[done]);
     }
 
+    /// <summary>Nearest half of every value, ties to even; what is too large becomes infinite, NaN stays NaN: as (Half)value, vectorised.</summary>
+    /// <param name="values">[n].</param>
+    /// <param name="bits">[n] or longer.</param>
+    public static void Narrow(ReadOnlySpan<float> values, Span<ushort> bits)
+    {
+        ref float input = ref MemoryMarshal.GetReference(values);
+        ref ushort output = ref MemoryMarshal.GetReference(bits[..values.Length]);
+        int done = 0;
+        for (; done <= values.Length - Vector<ushort>.Count; done += Vector<ushort>.Count)
+        {
+            Vector<uint> low = Narrow(Vector.LoadUnsafe(ref input, (nuint)done)), high = Narrow(Vector.LoadUnsafe(ref input, (nuint)(done + Vector<uint>.Count)));
+            Vector.Narrow(low, high).StoreUnsafe(ref output, (nuint)done);
+        }
+
+        for (; done < values.Length; done++) bits[done] = BitConverter.HalfToUInt16Bits((Half)values[done]);
+    }
+
+    private static Vector<uint> Narrow(Vector<float> values)
+    {
+        Vector<uint> bits = Vector.AsVectorUInt32(values), sign = (bits >> 16) & new Vector<uint>(Sign), magnitude = bits & new Vector<uint>(0x7FFF_FFFF);
+        Vector<uint> normal = (magnitude - new Vector<uint>(Rebias) + new Vector<uint>(0xFFF) + ((magnitude >> 13) & Vector<uint>.One)) >> 13;
+
+        // Added to 1/2, whose last place is the smallest half, the processor itself rounds to that place.
+        Vector<uint> one = Vector.AsVectorUInt32(Vector.AsVectorSingle(magnitude) + new Vector<float>(0.5f)) - new Vector<uint>(0x3F00_0000);
+        Vector<uint> result = Vector.ConditionalSelect(Vector.LessThan(magnitude, new Vector<uint>(0x3880_0000)), one, normal);
+        result = Vector.ConditionalSelect(Vector.GreaterThanOrEqual(magnitude, new Vector<uint>(0x4780_0000)), new Vector<uint>(Infinity), result);
+        Vector<uint> isNaN = Vector.GreaterThan(magnitude, new Vector<uint>(0x7F80_0000));
+        Vector<uint> quiet = new Vector<uint>(Infinity | 0x200) | ((magnitude >> 13) & new Vector<uint>(0x3FF));
+        return Vector.ConditionalSelect(isNaN, quiet, result) | sign;
+    }
+
     private static Vector<float> Widen(Vector<uint> bits)
     {
         Vector<uint> sign = (bits & new Vector<uint>(Sign)) << 16, magnitude = bits & new Vector<uint>(Sign - 1);

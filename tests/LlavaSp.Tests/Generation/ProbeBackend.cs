@@ -24,7 +24,7 @@ internal sealed class ProbeBackend : IBackend
 
     public BackendInfo Info => _inner.Info;
 
-    public Tensor CreateTensor(int rows, int columns) => Watch(() => _inner.CreateTensor(rows, columns));
+    public Tensor CreateTensor(int rows, int columns, Precision precision = Precision.Full) => Watch(() => _inner.CreateTensor(rows, columns, precision));
 
     public Weight CreateWeight(WeightSource source, WeightFormat format) => Watch(() => _inner.CreateWeight(source, format));
 

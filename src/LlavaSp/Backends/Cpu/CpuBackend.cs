@@ -55,7 +55,7 @@ public sealed unsafe partial class CpuBackend : IBackend
     public static bool IsAvailable(out string problem) => NativeLibraryLocator.TryLoad(out problem);
 
     /// <inheritdoc/>
-    public Tensor CreateTensor(int rows, int columns) => CpuTensor.Create(rows, columns);
+    public Tensor CreateTensor(int rows, int columns, Precision precision = Precision.Full) => CpuTensor.Create(rows, columns);
 
     /// <inheritdoc/>
     public Weight CreateWeight(WeightSource source, WeightFormat format) => CpuWeight.Create(source, format, Info.Threads);

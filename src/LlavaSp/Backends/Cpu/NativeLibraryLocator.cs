@@ -49,9 +49,10 @@ internal static class NativeLibraryLocator
         }
     }
 
-    /// <summary>Paths to try, in order.</summary>
-    internal static List<string> Candidates(string baseDirectory, string? extraDirectory)
+    /// <summary>Paths to try, in order, for the CPU engine or for another native library of this project.</summary>
+    internal static List<string> Candidates(string baseDirectory, string? extraDirectory, string? fileName = null)
     {
+        fileName ??= FileName;
         string platform = OperatingSystem.IsWindows() ? "win" : OperatingSystem.IsMacOS() ? "osx" : "linux";
         string architecture = RuntimeInformation.ProcessArchitecture switch
         {
@@ -60,10 +61,10 @@ internal static class NativeLibraryLocator
         };
         List<string> paths =
         [
-            Path.Combine(baseDirectory, FileName),
-            Path.Combine(baseDirectory, "runtimes", $"{platform}-{architecture}", "native", FileName),
+            Path.Combine(baseDirectory, fileName),
+            Path.Combine(baseDirectory, "runtimes", $"{platform}-{architecture}", "native", fileName),
         ];
-        if (!string.IsNullOrEmpty(extraDirectory)) paths.Add(Path.Combine(extraDirectory, FileName));
+        if (!string.IsNullOrEmpty(extraDirectory)) paths.Add(Path.Combine(extraDirectory, fileName));
         return paths;
     }
 

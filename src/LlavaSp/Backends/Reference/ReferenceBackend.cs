@@ -16,7 +16,7 @@ public sealed partial class ReferenceBackend : IBackend
         Info = new BackendInfo("reference", "dotnet", Environment.ProcessorCount, reason);
 
     /// <inheritdoc/>
-    public Tensor CreateTensor(int rows, int columns) => ReferenceTensor.Create(rows, columns);
+    public Tensor CreateTensor(int rows, int columns, Precision precision = Precision.Full) => ReferenceTensor.Create(rows, columns);
 
     /// <inheritdoc/>
     public Weight CreateWeight(WeightSource source, WeightFormat format) => ReferenceWeight.Create(source, format);
