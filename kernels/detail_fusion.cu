@@ -8,7 +8,8 @@
 //   tokens    [tiles * t, width]; normed query rows like it; key and value rows [tiles * positions, width]
 //   y         [tiles * t, 2 * width] = concat(tokens, softmax(q k^T / sqrt(width)) v)
 //
-// fusion_conv is an implicit GEMM: weights are the left operand, positions the columns of the mma (32 in a pass). Two
+// fusion_conv is an implicit GEMM: weights are the left operand, positions the columns of the mma (32 in a pass: a
+// picture of 25; 64: two pictures of 25). Two
 // forms of staging x in shared memory:
 // - cells (d a multiple of 64): kernel rows and columns of one residue modulo the stride look only at cells of that
 //   residue, so a stage is 64 channels of the cells of one class: 144 of 576, read once, in which every position of the
@@ -32,10 +33,8 @@
 
 namespace {
 
-constexpr int kThreads = 512;
 constexpr int kRowTiles = 8;  // of a block, each with two warps
-constexpr int kColumnTiles = 4;
-constexpr int kColumns = kColumnTiles * 8;                      // positions of a pass
+constexpr int kGeometryBytes = 128;
 constexpr int kCellBytes = kQuadColumns * 2 + 16;               // 64 channels of a cell: an odd multiple of 16
 constexpr int kStageQuads = 4;                                  // of the form "columns"
 constexpr int kRowBytes = kStageQuads * kQuadColumns * 2 + 16;  // of a position: an odd multiple of 16
@@ -51,7 +50,11 @@ struct Shape {
 };
 
 /// Form "cells": a stage is a class of residues and 64 channels.
+template <int ColumnTiles>
 struct CellStages {
+    static constexpr int kColumnTiles = ColumnTiles;
+    static constexpr int kColumns = ColumnTiles * 8;               // most positions of a pass
+    static constexpr int kWarpsOfRows = ColumnTiles == 8 ? 1 : 2;  // that share a row tile
     Shape shape;
     int residues;    // in each direction
     int chunks;      // of 64 channels
@@ -75,12 +78,19 @@ struct CellStages {
 
     /// Bytes from the stage's start to the first channels of the window of column `column` of a pass.
     DEVICE int column_offset(int column) const {
-        // Columns without a position read what is there; nobody uses their sums.
-        if (column >= columns) return (column % 8) % (shape.side * shape.side) * 0;
+        // Columns without a position read some cell, in a bank of their own; nobody uses their sums.
+        if (column >= columns) return minimum(column % 8, (shape.side - 1) * (pitch + 1)) * kCellBytes;
         const int tile = column / shape.positions(), position = column % shape.positions();
         return (tile * tile_cells + position / shape.side * pitch + position % shape.side) * kCellBytes;
     }
 
+    /// Most quads of a stage.
+    DEVICE int most() const {
+        const int rows_of_first = ceil_div(shape.kernel, shape.stride);
+        return rows_of_first * rows_of_first;
+    }
+
+    /// Takes up a stage; its number of quads.
     DEVICE int begin(int stage) {
         const int residue = stage / chunks;
         chunk = stage % chunks;
@@ -95,7 +105,8 @@ struct CellStages {
         const int high = shape.side + rows - 1, wide = shape.side + across - 1, cells = high * wide;
         const int tile0 = first_column / shape.positions();
         const int tiles = minimum(columns / shape.positions(), shape.tiles - tile0);
-        for (int item = thread_x(); item < tiles * cells * 8; item += kThreads) {
+#pragma unroll 1
+        for (int item = thread_x(); item < tiles * cells * 8; item += block_threads()) {
             const int eight = item % 8, cell = item / 8 % cells, tile = item / 8 / cells;
             const int y = cell / wide, x = cell % wide;
             const int from =
@@ -108,16 +119,19 @@ struct CellStages {
         }
     }
 
-    /// Quad `index` of the stage among those of the weights, and how far its channels lie from those of quad 0.
-    DEVICE int quad(int index) const {
-        const int y = top + index / across * shape.stride, x = left + index % across * shape.stride;
-        return (y * shape.kernel + x) * chunks + chunk;
+    /// Quad `index` of the stage: its place in a row of the weights, and the bytes from the channels of quad 0 to its.
+    DEVICE u32x2 quad(int index) const {
+        const int y = index / across, x = index % across;
+        const int position = (top + y * shape.stride) * shape.kernel + left + x * shape.stride;
+        return u32x2{uint32_t(position * chunks + chunk), uint32_t((y * pitch + x) * kCellBytes)};
     }
-    DEVICE int quad_offset(int index) const { return (index / across * pitch + index % across) * kCellBytes; }
 };
 
 /// Form "columns": a stage is 4 quads of the windows of all positions of a pass.
 struct ColumnStages {
+    static constexpr int kColumnTiles = 4;
+    static constexpr int kColumns = kColumnTiles * 8;
+    static constexpr int kWarpsOfRows = 2;
     Shape shape;
     int columns = kColumns;
     int first = 0;
@@ -126,6 +140,7 @@ struct ColumnStages {
 
     DEVICE int count() const { return ceil_div(shape.quads(), kStageQuads); }
     DEVICE int column_offset(int column) const { return column * kRowBytes; }
+    DEVICE int most() const { return kStageQuads; }
 
     DEVICE int begin(int stage) {
         first = stage * kStageQuads;
@@ -134,7 +149,8 @@ struct ColumnStages {
 
     DEVICE void fill(unsigned char* stage, int first_column) const {
         const int all = shape.kernel * shape.kernel * shape.d, total = shape.tiles * shape.positions();
-        for (int item = thread_x(); item < kColumns * kStageQuads * 8; item += kThreads) {
+#pragma unroll 1
+        for (int item = thread_x(); item < kColumns * kStageQuads * 8; item += block_threads()) {
             const int column = item / (kStageQuads * 8), eight = item % (kStageQuads * 8);
             const int k = first * kQuadColumns + eight * 8;
             float values[8] = {0, 0, 0, 0, 0, 0, 0, 0};
@@ -155,8 +171,7 @@ struct ColumnStages {
         }
     }
 
-    DEVICE int quad(int index) const { return first + index; }
-    DEVICE int quad_offset(int index) const { return index * kQuadColumns * 2; }
+    DEVICE u32x2 quad(int index) const { return u32x2{uint32_t(first + index), uint32_t(index * kQuadColumns * 2)}; }
 
   private:
     /// Element of the features behind column k of the weights for a position.
@@ -171,37 +186,50 @@ struct ColumnStages {
 
 template <int Kind, typename Stages>
 DEVICE void fusion_conv(float* partial, const u32x4* packed, const f16x2* scales, int group, const Shape& shape) {
-    constexpr int kBatch = 4 / kQuadLoads<Kind>;  // quads whose weights are loaded before their products
-    unsigned char* shared = shared_memory();
-    Stages stages(shape);
+    constexpr int kColumnTiles = Stages::kColumnTiles;
+    constexpr int kShare = Stages::kWarpsOfRows;
+    constexpr int kBatch = Kind == kWeightF16 ? 1 : 2;  // quads whose weights are loaded before their products
+    // Shared memory: the geometry, which need not occupy registers between its uses; where the quads of a stage are,
+    // worked out by one thread each; the stage.
+    static_assert(sizeof(Stages) <= kGeometryBytes, "no room for the geometry");
+    Stages* geometry = reinterpret_cast<Stages*>(shared_memory());
+    if (thread_x() == 0) *geometry = Stages(shape);
+    barrier();
+    u32x2* table = reinterpret_cast<u32x2*>(shared_memory() + kGeometryBytes);
+    unsigned char* shared = shared_memory() + kGeometryBytes + ceil_div(geometry->most(), 2) * 16;
     const int lane = lane_id(), half = warp_id() / kRowTiles;
     const int row_tile = block_y() * kRowTiles + warp_id() % kRowTiles;
     const bool active = row_tile * 16 < shape.width;
-    const int first_column = block_z() * stages.columns, quads = shape.quads();
+    const int first_column = block_z() * geometry->columns, quads = shape.quads();
     const ScaleTable scale_table = ScaleTable::of(scales, group, quads);
 
-    const unsigned char* windows[kColumnTiles];
+    int windows[kColumnTiles];  // bytes into shared memory
 #pragma unroll
-    for (int n = 0; n < kColumnTiles; n++) windows[n] = shared + stages.column_offset(n * 8 + lane % 8) + lane / 8 * 16;
+    for (int n = 0; n < kColumnTiles; n++) windows[n] = geometry->column_offset(n * 8 + lane % 8) + lane / 8 * 16;
 
     float sums[kColumnTiles][4] = {};
-    const int begin = int(int64_t(stages.count()) * block_x() / grid_x());
-    const int end = int(int64_t(stages.count()) * (block_x() + 1) / grid_x());
+    const int begin = int(int64_t(geometry->count()) * block_x() / grid_x());
+    const int end = int(int64_t(geometry->count()) * (block_x() + 1) / grid_x());
 #pragma unroll 1
     for (int stage = begin; stage < end; stage++) {
-        const int count = stages.begin(stage);
         barrier();  // the stage before has been used
+        Stages stages = *geometry;
+        const int count = stages.begin(stage);
         stages.fill(shared, first_column);
+        for (int i = thread_x(); i < count; i += block_threads()) sts(table + i, stages.quad(i));
         barrier();
         if (!active) continue;
 #pragma unroll 1
-        for (int index = half; index < count; index += 2 * kBatch) {
+        for (int index = half; index < count; index += kShare * kBatch) {
             u32x4 loads[kBatch][kQuadLoads<Kind>] = {};
             QuadScales batch_scales[kBatch] = {};
+            int offsets[kBatch] = {};
 #pragma unroll
             for (int i = 0; i < kBatch; i++) {
-                if (index + 2 * i >= count) continue;
-                const int quad = stages.quad(index + 2 * i);
+                if (index + kShare * i >= count) continue;
+                const u32x2 entry = lds(table + index + kShare * i);
+                const int quad = int(entry.x);
+                offsets[i] = int(entry.y);
                 const u32x4* at = quad_address<Kind>(packed, row_tile, quads, quad);
 #pragma unroll
                 for (int l = 0; l < kQuadLoads<Kind>; l++) loads[i][l] = ldg_stream(at + l * kWarp);
@@ -209,43 +237,49 @@ DEVICE void fusion_conv(float* partial, const u32x4* packed, const f16x2* scales
             }
 #pragma unroll
             for (int i = 0; i < kBatch; i++) {
-                if (index + 2 * i >= count) continue;
-                const int offset = stages.quad_offset(index + 2 * i);
-                uint32_t b[kColumnTiles][8];
-#pragma unroll
-                for (int n = 0; n < kColumnTiles; n++) right_operand(b[n], windows[n] + offset);
-                multiply_quad<Kind, kColumnTiles>(sums, loads[i], b, batch_scales[i]);
+                if (index + kShare * i >= count) continue;
+                const int offset = offsets[i];
+                const auto right = [&windows, shared, offset](int n, int half_of_quad, uint32_t(&b)[4]) {
+                    ldmatrix_x4(b, shared + windows[n] + offset + half_of_quad * 64);
+                };
+                multiply_quad<Kind, kColumnTiles>(sums, loads[i], batch_scales[i], right);
             }
         }
     }
 
-    // The second warp of a row tile hands its sums to the first: [row tile][16][lane].
-    barrier();
-    float* handed = reinterpret_cast<float*>(shared) + warp_id() % kRowTiles * (kColumnTiles * 4 * kWarp) + lane;
-    if (half == 1) {
+    // The second warp of a row tile hands its sums to the first: [row tile][sum][lane].
+    if constexpr (kShare == 2) {
+        barrier();
+        float* handed = reinterpret_cast<float*>(shared) + warp_id() % kRowTiles * (kColumnTiles * 4 * kWarp) + lane;
 #pragma unroll
-        for (int i = 0; i < kColumnTiles * 4; i++) sts(handed + i * kWarp, sums[i / 4][i % 4]);
+        for (int i = 0; i < kColumnTiles * 4; i++) {
+            if (half == 1) sts(handed + i * kWarp, sums[i / 4][i % 4]);
+        }
+        barrier();
+#pragma unroll
+        for (int i = 0; i < kColumnTiles * 4; i++) {
+            if (half == 0) sums[i / 4][i % 4] += lds(handed + i * kWarp);
+        }
     }
-    barrier();
     if (half == 1 || !active) return;
     const int total = shape.tiles * shape.positions();
 #pragma unroll
     for (int i = 0; i < kColumnTiles * 4; i++) {
-        const float sum = sums[i / 4][i % 4] + lds(handed + i * kWarp);
         const int column = i / 4 * 8 + lane % 4 * 2 + i % 2, row = row_tile * 16 + lane / 4 + i % 4 / 2 * 8;
-        if (column < stages.columns && first_column + column < total && row < shape.width) {
-            stg(partial + (int64_t(block_x()) * total + first_column + column) * shape.width + row, sum);
+        if (column < geometry->columns && first_column + column < total && row < shape.width) {
+            stg(partial + (int64_t(block_x()) * total + first_column + column) * shape.width + row, sums[i / 4][i % 4]);
         }
     }
 }
 
 }  // namespace
 
-// grid (splits, width / 128 rounded up, passes); a pass is 32 columns, or for cells as many as make whole tiles.
-// Shared memory: the larger of a stage and 16,384 bytes; a stage is 32 * 528 bytes, or for cells 144 bytes times the
+// 512 threads, cells64 256; grid (splits, width / 128 rounded up, passes); a pass is 32 columns (cells64: 64), for
+// cells as many of them as make whole tiles. Shared memory: 128 bytes, 8 bytes for each quad of a stage (an even
+// number), and then the larger of a stage and 16,384 bytes; a stage is 32 * 528 bytes, or for cells 144 bytes times the
 // cells (CellStages: tile_cells) of the tiles of a pass.
 #define FUSION_CONV(name, kind, stages)                                                                              \
-    KERNEL(name, kThreads, 1)                                                                                        \
+    KERNEL(name, kRowTiles* kWarp* stages::kWarpsOfRows, 1)                                                          \
     (float* partial, const void* features, const u32x4* packed, const f16x2* scales, int group, int element, int ld, \
      int tiles, int grid, int d, int kernel, int stride, int side, int width) {                                      \
         fusion_conv<kind, stages>(partial, packed, scales, group,                                                    \
@@ -253,23 +287,26 @@ DEVICE void fusion_conv(float* partial, const u32x4* packed, const f16x2* scales
     }                                                                                                                \
     REGISTER_KERNEL(name)
 
-FUSION_CONV(fusion_conv_cells_f16, kWeightF16, CellStages);
-FUSION_CONV(fusion_conv_cells_int8, kWeightInt8, CellStages);
-FUSION_CONV(fusion_conv_cells_int4, kWeightInt4, CellStages);
+FUSION_CONV(fusion_conv_cells32_f16, kWeightF16, CellStages<4>);
+FUSION_CONV(fusion_conv_cells32_int8, kWeightInt8, CellStages<4>);
+FUSION_CONV(fusion_conv_cells32_int4, kWeightInt4, CellStages<4>);
+FUSION_CONV(fusion_conv_cells64_f16, kWeightF16, CellStages<8>);
+FUSION_CONV(fusion_conv_cells64_int8, kWeightInt8, CellStages<8>);
+FUSION_CONV(fusion_conv_cells64_int4, kWeightInt4, CellStages<8>);
 FUSION_CONV(fusion_conv_columns_f16, kWeightF16, ColumnStages);
 FUSION_CONV(fusion_conv_columns_int8, kWeightInt8, ColumnStages);
 FUSION_CONV(fusion_conv_columns_int4, kWeightInt4, ColumnStages);
 
 namespace {
 
-constexpr int kNormThreads = 128;
+constexpr int kNormThreads = 512;
 
 /// LayerNorm of a row in shared memory. Rows may hold the largest finite numbers: they are scaled before they are
 /// squared.
 DEVICE void normalise(void* y, int element, int64_t begin, const float* row, int width, float mean, float inverse,
-                      float scale, const void* weight, const void* bias, int weight_element) {
+                      const void* weight, const void* bias, int weight_element) {
     for (int c = thread_x(); c < width; c += kNormThreads) {
-        const float value = (lds(row + c) * scale - mean) * inverse;
+        const float value = (lds(row + c) - mean) * inverse;
         write_element(y, element, begin + c,
                       value * read_element(weight, weight_element, c) + read_element(bias, weight_element, c));
     }
@@ -296,6 +333,7 @@ KERNEL(fusion_normalise, kNormThreads, 1)
             x = nan_to_num(read_element(tokens, token_element, int64_t(index) * token_ld + c));
             write_element(y, y_element, int64_t(index) * y_ld + c, x);
         } else {
+#pragma unroll 8
             for (int s = 0; s < splits; s++) x += ldg(partial + (int64_t(s) * rows + index) * width + c);
             x = nan_to_num(x);
             if (conv) stg(conv + int64_t(index) * width + c, x);
@@ -309,26 +347,31 @@ KERNEL(fusion_normalise, kNormThreads, 1)
     for (int w = 0; w < kNormThreads / kWarp; w++) largest = maximum(largest, lds(scratch + w));
     barrier();
 
-    // Powers of two: the rows of every day keep their bits.
-    const float scale = largest > 1.0e15f ? 5.421010862427522e-20f * 1.0842021724855044e-19f : 1.0f;
+    // A row that cannot be squared is scaled by 2^-96 and moved to its first number, so that equal numbers give zeros.
+    const float scale = largest > 1.0e15f ? 1.262177448e-29f : 1.0f;
+    const float origin = largest > 1.0e15f ? lds(row) * scale : 0.0f;
+    barrier();
     float sum = 0;
-    for (int c = thread_x(); c < width; c += kNormThreads) sum += lds(row + c) * scale;
+    for (int c = thread_x(); c < width; c += kNormThreads) {
+        const float x = lds(row + c) * scale - origin;
+        sts(row + c, x);
+        sum += x;
+    }
     const float mean = block_sum(sum, scratch) / float(width);
     float squares = 0;
     for (int c = thread_x(); c < width; c += kNormThreads) {
-        const float difference = lds(row + c) * scale - mean;
+        const float difference = lds(row + c) - mean;
         squares += difference * difference;
     }
-    const float inverse = 1.0f / sqrtf(block_sum(squares, scratch) / float(width) + epsilon * scale * scale);
+    const float variance = block_sum(squares, scratch) / float(width);
+    const float inverse = 1.0f / sqrtf(variance + maximum(epsilon * scale * scale, 1.0e-37f));
 
     const int64_t begin = int64_t(index) * normed_ld;
     if (token) {
-        normalise(query, normed_element, begin, row, width, mean, inverse, scale, query_weight, query_bias,
-                  weight_element);
+        normalise(query, normed_element, begin, row, width, mean, inverse, query_weight, query_bias, weight_element);
     } else {
-        normalise(key, normed_element, begin, row, width, mean, inverse, scale, key_weight, key_bias, weight_element);
-        normalise(value, normed_element, begin, row, width, mean, inverse, scale, value_weight, value_bias,
-                  weight_element);
+        normalise(key, normed_element, begin, row, width, mean, inverse, key_weight, key_bias, weight_element);
+        normalise(value, normed_element, begin, row, width, mean, inverse, value_weight, value_bias, weight_element);
     }
 }
 REGISTER_KERNEL(fusion_normalise);

@@ -153,8 +153,13 @@ DEVICE void multiply_stage(float (&sums)[kRowTiles][1][4], const unsigned char* 
                 if (r < count) scales[r] = scale_table.load(row_tile + r * kWarps, quad);
             }
         }
-        uint32_t b[1][8];
-        right_operand(b[0], x);
+        // Rows of x begin an odd multiple of 16 bytes apart: no bank meets twice.
+        uint32_t b[2][4];
+        ldmatrix_x4(b[0], x);
+        ldmatrix_x4(b[1], x + 64);
+        const auto right = [&b](int, int half, uint32_t(&r)[4]) {
+            for (int i = 0; i < 4; i++) r[i] = b[half][i];
+        };
 #pragma unroll
         for (int r = 0; r < kRowTiles; r += kBatch) {
             u32x4 loads[kBatch][kQuadLoads<Kind>] = {};
@@ -167,7 +172,7 @@ DEVICE void multiply_stage(float (&sums)[kRowTiles][1][4], const unsigned char* 
             }
 #pragma unroll
             for (int i = 0; i < kBatch; i++) {
-                if (r + i < count) multiply_quad<Kind, 1>(sums[r + i], loads[i], b, scales[r + i]);
+                if (r + i < count) multiply_quad<Kind, 1>(sums[r + i], loads[i], scales[r + i], right);
             }
         }
     }

@@ -77,55 +77,34 @@ struct ScaleTable {
     }
 };
 
-/// sums [16 rows, N * 8 columns] += quad [16, 64] times b: b[n][2 i], b[n][2 i + 1] are the right operand of tile i.
-template <int Kind, int N>
-DEVICE void multiply_quad(float (&sums)[N][4], const u32x4 (&loads)[kQuadLoads<Kind>], const uint32_t (&b)[N][8],
-                          const QuadScales& scales) {
-    if constexpr (Kind == kWeightF16) {
+/// sums [16 rows, N * 8 columns] += quad [16, 64] times b. right(n, half, b) gives the right operands of eight columns:
+/// b[0], b[1] of tile 2 half, b[2], b[3] of the next.
+template <int Kind, int N, typename Right>
+DEVICE void multiply_quad(float (&sums)[N][4], const u32x4 (&loads)[kQuadLoads<Kind>], const QuadScales& scales,
+                          const Right& right) {
 #pragma unroll
-        for (int tile = 0; tile < 4; tile++) {
-            uint32_t a[4];
-            left_operand<Kind>(a, loads, tile);
+    for (int half = 0; half < 2; half++) {
+        uint32_t a[2][4];
+        left_operand<Kind>(a[0], loads, 2 * half);
+        left_operand<Kind>(a[1], loads, 2 * half + 1);
+        const f32x2 scale = to_float(scales.half[half]);
 #pragma unroll
-            for (int n = 0; n < N; n++) {
-                const uint32_t right[2] = {b[n][2 * tile], b[n][2 * tile + 1]};
-                mma_f16(sums[n], a, right);
-            }
-        }
-    } else {
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            uint32_t a[2][4];
-            left_operand<Kind>(a[0], loads, 2 * half);
-            left_operand<Kind>(a[1], loads, 2 * half + 1);
-            const f32x2 scale = to_float(scales.half[half]);
-#pragma unroll
-            for (int n = 0; n < N; n++) {
+        for (int n = 0; n < N; n++) {
+            uint32_t b[4];
+            right(n, half, b);
+            const uint32_t first[2] = {b[0], b[1]}, second[2] = {b[2], b[3]};
+            if constexpr (Kind == kWeightF16) {
+                mma_f16(sums[n], a[0], first);
+                mma_f16(sums[n], a[1], second);
+            } else {
                 float part[4] = {0, 0, 0, 0};
-#pragma unroll
-                for (int i = 0; i < 2; i++) {
-                    const int tile = 2 * half + i;
-                    const uint32_t right[2] = {b[n][2 * tile], b[n][2 * tile + 1]};
-                    mma_f16(part, a[i], right);
-                }
+                mma_f16(part, a[0], first);
+                mma_f16(part, a[1], second);
                 sums[n][0] += scale.x * part[0];
                 sums[n][1] += scale.x * part[1];
                 sums[n][2] += scale.y * part[2];
                 sums[n][3] += scale.y * part[3];
             }
         }
-    }
-}
-
-/// b of 8 rows of shared memory [8, 64 halves], as multiply_quad wants it. row: the address of row lane % 8, plus
-/// lane / 8 times 16 bytes; rows begin an odd multiple of 16 bytes apart (modulo 128), so that no bank meets twice.
-DEVICE void right_operand(uint32_t (&b)[8], const unsigned char* row) {
-    uint32_t low[4], high[4];
-    ldmatrix_x4(low, row);
-    ldmatrix_x4(high, row + 64);
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        b[i] = low[i];
-        b[4 + i] = high[i];
     }
 }
