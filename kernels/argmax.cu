@@ -5,6 +5,7 @@
 //
 // Case 7B: 32000 floats, 128 KB, 32 blocks: bound by the latency of two launches.
 #include "common/rows.cuh"
+#include "common/warp.cuh"
 
 namespace argmax {
 constexpr int kThreads = 256;

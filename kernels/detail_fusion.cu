@@ -301,14 +301,12 @@ namespace {
 
 constexpr int kNormThreads = 512;
 
-/// LayerNorm of a row in shared memory. Rows may hold the largest finite numbers: they are scaled before they are
-/// squared.
+/// y = (row - mean) * inverse * weight + bias, for a row in shared memory.
 DEVICE void normalise(void* y, int element, int64_t begin, const float* row, int width, float mean, float inverse,
-                      const void* weight, const void* bias, int weight_element) {
+                      const float* weight, const float* bias) {
     for (int c = thread_x(); c < width; c += kNormThreads) {
         const float value = (lds(row + c) - mean) * inverse;
-        write_element(y, element, begin + c,
-                      value * read_element(weight, weight_element, c) + read_element(bias, weight_element, c));
+        write_element(y, element, begin + c, value * ldg(weight + c) + ldg(bias + c));
     }
 }
 
@@ -319,9 +317,9 @@ DEVICE void normalise(void* y, int element, int64_t begin, const float* row, int
 // query. Shared memory: width floats, and 32 more.
 KERNEL(fusion_normalise, kNormThreads, 1)
 (float* conv, void* query, void* key, void* value, void* y, const float* partial, const void* tokens,
- const void* query_weight, const void* query_bias, const void* key_weight, const void* key_bias,
- const void* value_weight, const void* value_bias, int splits, int rows, int width, int normed_element, int normed_ld,
- int token_element, int token_ld, int y_element, int y_ld, int weight_element, float epsilon) {
+ const float* query_weight, const float* query_bias, const float* key_weight, const float* key_bias,
+ const float* value_weight, const float* value_bias, int splits, int rows, int width, int normed_element, int normed_ld,
+ int token_element, int token_ld, int y_element, int y_ld, float epsilon) {
     float* row = reinterpret_cast<float*>(shared_memory());
     float* scratch = row + width;
     const bool token = block_x() >= rows;
@@ -368,10 +366,10 @@ KERNEL(fusion_normalise, kNormThreads, 1)
 
     const int64_t begin = int64_t(index) * normed_ld;
     if (token) {
-        normalise(query, normed_element, begin, row, width, mean, inverse, query_weight, query_bias, weight_element);
+        normalise(query, normed_element, begin, row, width, mean, inverse, query_weight, query_bias);
     } else {
-        normalise(key, normed_element, begin, row, width, mean, inverse, key_weight, key_bias, weight_element);
-        normalise(value, normed_element, begin, row, width, mean, inverse, value_weight, value_bias, weight_element);
+        normalise(key, normed_element, begin, row, width, mean, inverse, key_weight, key_bias);
+        normalise(value, normed_element, begin, row, width, mean, inverse, value_weight, value_bias);
     }
 }
 REGISTER_KERNEL(fusion_normalise);
