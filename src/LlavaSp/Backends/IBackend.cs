@@ -168,6 +168,48 @@ public interface IBackend : IDisposable
     /// <summary>SwiGLU: gateUp [m, 2*n] holds gate and up side by side; destination [m, n] = silu(gate) * up.</summary>
     void GatedActivation(Tensor destination, Tensor gateUp);
 
+    /// <summary>RMSNorm and product: destination [m, n] = epilogue(rmsNorm(source [m, k]) * weight [n, k]^T).</summary>
+    /// <param name="destination">May not be one of the others.</param>
+    /// <param name="normed">[m, k] scratch, undefined afterwards: a backend that fuses the two does not need it.</param>
+    /// <param name="source">[m, k].</param>
+    /// <param name="normWeight">[1, k].</param>
+    /// <param name="epsilon">Added to the mean square.</param>
+    /// <param name="weight">[n, k].</param>
+    /// <param name="epilogue">What follows the product.</param>
+    void NormLinear(Tensor destination, Tensor normed, Tensor source, Tensor normWeight, float epsilon, Weight weight, Epilogue epilogue = default)
+    {
+        RmsNorm(normed, source, normWeight, epsilon);
+        Linear(destination, normed, weight, epilogue);
+    }
+
+    /// <summary>RMSNorm, product and SwiGLU: destination [m, n] = silu(g) * u with g, u side by side in rmsNorm(source [m, k]) * weight [2n, k]^T.</summary>
+    /// <param name="destination">May not be one of the others.</param>
+    /// <param name="gateUp">[m, 2n] scratch, undefined afterwards.</param>
+    /// <param name="normed">[m, k] scratch, undefined afterwards.</param>
+    /// <param name="source">[m, k].</param>
+    /// <param name="normWeight">[1, k].</param>
+    /// <param name="epsilon">Added to the mean square.</param>
+    /// <param name="weight">[2n, k]: the gate's rows, then the other's.</param>
+    void GatedNormLinear(Tensor destination, Tensor gateUp, Tensor normed, Tensor source, Tensor normWeight, float epsilon, Weight weight)
+    {
+        NormLinear(gateUp, normed, source, normWeight, epsilon, weight);
+        GatedActivation(destination, gateUp);
+    }
+
+    /// <summary><see cref="RopeAndCache"/> and <see cref="CausalAttention"/>: destination [m, heads*headDim].</summary>
+    /// <param name="destination">Not the scratch.</param>
+    /// <param name="query">[m, heads*headDim] scratch, undefined afterwards.</param>
+    /// <param name="qkv">[m, (heads + 2*kvHeads) * headDim].</param>
+    /// <param name="cache">Receives keys and values of positions first … first + m - 1.</param>
+    /// <param name="layer">Layer of the cache.</param>
+    /// <param name="rope">Rotary tables.</param>
+    /// <param name="first">Position of row 0.</param>
+    void RopeAttention(Tensor destination, Tensor query, Tensor qkv, KvCache cache, int layer, RopeTable rope, int first)
+    {
+        RopeAndCache(query, qkv, cache, layer, rope, first);
+        CausalAttention(destination, query, cache, layer, first);
+    }
+
     /// <summary>
     /// Spatial tokens (SFE): features [tiles*grid*grid, d]; destination [tiles*convolutions, width], tile by tile one row per kernel in the order
     /// given. Every kernel is read once for all tiles. Traces, per tile (<see cref="TraceNames.Tile"/>), <c>sp.pool.K</c> [d, K, K] and <c>sp.conv.K</c>

@@ -71,14 +71,10 @@ internal sealed class Decoder : IDisposable
             cancellationToken.ThrowIfCancellationRequested();
             Layer layer = _layers[i];
             if (hiddenStates is not null) Keep(work.Hidden, i);
-            _backend.RmsNorm(work.Normed, work.Hidden, layer.AttentionNorm, _config.NormEpsilon);
-            _backend.Linear(work.Qkv, work.Normed, layer.Qkv, new Epilogue(layer.QkvBias));
-            _backend.RopeAndCache(work.Query, work.Qkv, cache, i, rope, first);
-            _backend.CausalAttention(work.Attended, work.Query, cache, i, first);
+            _backend.NormLinear(work.Qkv, work.Normed, work.Hidden, layer.AttentionNorm, _config.NormEpsilon, layer.Qkv, new Epilogue(layer.QkvBias));
+            _backend.RopeAttention(work.Attended, work.Query, work.Qkv, cache, i, rope, first);
             _backend.Linear(work.Hidden, work.Attended, layer.Output, new Epilogue(layer.OutputBias, Residual: work.Hidden));
-            _backend.RmsNorm(work.Normed, work.Hidden, layer.MlpNorm, _config.NormEpsilon);
-            _backend.Linear(work.GateUp, work.Normed, layer.GateUp);
-            _backend.GatedActivation(work.Gated, work.GateUp);
+            _backend.GatedNormLinear(work.Gated, work.GateUp, work.Normed, work.Hidden, layer.MlpNorm, _config.NormEpsilon, layer.GateUp);
             _backend.Linear(work.Hidden, work.Gated, layer.Down, new Epilogue(Residual: work.Hidden));
         }
 
@@ -95,8 +91,7 @@ internal sealed class Decoder : IDisposable
             return;
         }
 
-        _backend.RmsNorm(work.LastNormed, work.LastHidden, _norm, _config.NormEpsilon);
-        _backend.Linear(work.Logits, work.LastNormed, _head);
+        _backend.NormLinear(work.Logits, work.LastNormed, work.LastHidden, _norm, _config.NormEpsilon, _head);
 
         void Keep(Tensor tensor, int index)
         {
