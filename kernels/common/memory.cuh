@@ -18,6 +18,10 @@ DEVICE T ldg_shared_by_blocks(const T* source) {
     return emulator::load_global(source);
 }
 template <typename T>
+DEVICE T ldg_mutable(const T* source) {
+    return emulator::load_global(source);
+}
+template <typename T>
 DEVICE void stg(T* destination, T value) {
     emulator::store_global(destination, value);
 }
@@ -78,6 +82,11 @@ DEVICE T ldg_stream(const T* source) {
 template <typename T>
 DEVICE T ldg_shared_by_blocks(const T* source) {
     return *const_cast<const volatile T*>(source);
+}
+/// What this thread itself may write later in the kernel: an ordinary load.
+template <typename T>
+DEVICE T ldg_mutable(const T* source) {
+    return *source;
 }
 template <typename T>
 DEVICE void stg(T* destination, T value) {

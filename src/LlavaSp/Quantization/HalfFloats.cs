@@ -8,6 +8,9 @@ public static class HalfFloats
 {
     private const uint Sign = 0x8000, Infinity = 0x7C00, SmallestNormal = 0x0400, QuietNaN = 0x0040_0000;
 
+    // 65520, halfway between the largest half and the next power of two, as a float32.
+    private const uint SmallestOverflow = 0x477F_F000;
+
     // Exponent bias of float32 minus that of a half, at the exponent's place in a float32.
     private const uint Rebias = (127 - 15) << 23;
 
@@ -44,6 +47,23 @@ public static class HalfFloats
         }
 
         for (; done < values.Length; done++) bits[done] = BitConverter.HalfToUInt16Bits((Half)values[done]);
+    }
+
+    /// <summary>Whether <see cref="Narrow(ReadOnlySpan{float}, Span{ushort})"/> would make one of the finite values infinite.</summary>
+    public static bool Overflows(ReadOnlySpan<float> values)
+    {
+        ref float input = ref MemoryMarshal.GetReference(values);
+        Vector<uint> found = Vector<uint>.Zero;
+        int done = 0;
+        for (; done <= values.Length - Vector<float>.Count; done += Vector<float>.Count)
+        {
+            Vector<uint> magnitude = Vector.AsVectorUInt32(Vector.LoadUnsafe(ref input, (nuint)done)) & new Vector<uint>(0x7FFF_FFFF);
+            found |= Vector.GreaterThanOrEqual(magnitude, new Vector<uint>(SmallestOverflow)) & Vector.LessThan(magnitude, new Vector<uint>(0x7F80_0000));
+        }
+
+        bool any = found != Vector<uint>.Zero;
+        for (; done < values.Length; done++) any |= float.IsFinite(values[done]) && !Half.IsFinite((Half)values[done]);
+        return any;
     }
 
     private static Vector<uint> Narrow(Vector<float> values)

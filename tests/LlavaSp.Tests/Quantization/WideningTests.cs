@@ -20,6 +20,27 @@ public sealed class WideningTests
     }
 
     [Fact]
+    public void NarrowingToHalvesRoundsAsTheRuntimeDoes()
+    {
+        // Every upper half of a float32 with lower halves around each place where a tie can be.
+        foreach (uint low in new uint[] { 0, 1, 0x0FFF, 0x1000, 0x1001, 0x1FFF, 0x2000, 0x7FFF, 0x8000, 0xFFFF })
+        {
+            float[] values = [.. Enumerable.Range(0, 1 << 16).Select(high => BitConverter.UInt32BitsToSingle((uint)high << 16 | low))];
+            var bits = new ushort[values.Length];
+            HalfFloats.Narrow(values, bits);
+            Assert.Equal(values.Select(static x => BitConverter.HalfToUInt16Bits((Half)x)), bits);
+        }
+
+        Assert.False(HalfFloats.Overflows([65519.99f, -65519.99f, float.PositiveInfinity, float.NaN, .. new float[40]]));
+        for (int i = 0; i < 40; i++)
+        {
+            var values = new float[40];
+            values[i] = -65520;
+            Assert.True(HalfFloats.Overflows(values));
+        }
+    }
+
+    [Fact]
     public void EveryBfloat16IsWidenedExactlyAndComesBack()
     {
         var values = new float[All.Length];

@@ -12,7 +12,7 @@ namespace LlavaSp.Backends.Cuda;
 /// <param name="context">Where the memory is.</param>
 /// <param name="stream">The stream of all work on the blocks.</param>
 /// <param name="segmentBytes">Size of a segment; 0 makes every block an allocation of its own, of exactly its size, so that the emulator sees its bounds.</param>
-internal sealed class DevicePool(ContextHandle context, StreamHandle stream, long segmentBytes) : IDisposable
+internal sealed unsafe class DevicePool(ContextHandle context, StreamHandle stream, long segmentBytes) : IDisposable
 {
     /// <summary>Alignment of every block.</summary>
     public const int Alignment = 256;
@@ -116,14 +116,15 @@ internal sealed class DevicePool(ContextHandle context, StreamHandle stream, lon
 
     private void Release(Segment segment)
     {
-        // The driver frees at once, whatever still works on the memory.
-        stream.Synchronize("freeing device memory");
+        // The driver frees at once, whatever still works on the memory. A failure is the next call's to report: this may be a Dispose.
+        context.MakeCurrent();
+        context.Driver.StreamSynchronize(stream.Value);
         segment.Memory.Dispose();
         _segments.Remove(segment);
         HeldBytes -= segment.Bytes;
     }
 
-    private unsafe DeviceException OutOfMemory(long size, string what)
+    private DeviceException OutOfMemory(long size, string what)
     {
         nint free = 0, total = 0;
         context.MakeCurrent();

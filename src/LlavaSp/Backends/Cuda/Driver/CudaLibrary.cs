@@ -44,8 +44,17 @@ internal static unsafe class CudaLibrary
     {
         string name = OperatingSystem.IsWindows() ? "nvcuda.dll" : "libcuda.so.1";
         return NativeLibrary.TryLoad(name, out nint handle)
-            ? new CudaDriver(handle, name)
+            ? new CudaDriver(handle, PathOf(name))
             : throw new DeviceException($"no CUDA device: the driver's library {name} was not found; install NVIDIA's driver or use --device cpu");
+    }
+
+    /// <summary>Where the system found a loaded library, if it says so.</summary>
+    private static string PathOf(string name)
+    {
+        const string Maps = "/proc/self/maps";
+        if (!OperatingSystem.IsLinux() || !File.Exists(Maps)) return name;
+        string? line = File.ReadLines(Maps).FirstOrDefault(static line => line.Contains("/libcuda.so", StringComparison.Ordinal));
+        return line is null ? name : line[line.IndexOf('/', StringComparison.Ordinal)..];
     }
 
     private static CudaDriver LoadEmulator()

@@ -1,0 +1,30 @@
+// Accesses that end the launch.
+#include "block.h"
+#include "device_memory.h"
+#include "errors.h"
+
+namespace emulator::detail {
+
+void refuse(Access access, const void* pointer, size_t bytes) {
+    Lane& lane = current_lane();
+    const uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
+    const bool load = access == Access::load_global || access == Access::load_shared;
+    const bool shared = access == Access::load_shared || access == Access::store_shared;
+    const bool misaligned = address % bytes != 0;
+    std::string where;
+    if (shared) {
+        where = text_of("shared memory at byte %lld of %u",
+                        (long long)(address - reinterpret_cast<uintptr_t>(lane.shared)), lane.shared_bytes);
+    } else {
+        char text[200];
+        where = text_of("global memory at %s", describe_device_address(address, text));
+    }
+    lane.warp->block->fail(
+        misaligned ? CUDA_ERROR_MISALIGNED_ADDRESS : CUDA_ERROR_ILLEGAL_ADDRESS,
+        text_of("%s: %s %s of %zu bytes %s %s", place_of(lane).c_str(), misaligned ? "misaligned" : "out-of-bounds",
+                load ? "load" : "store", bytes, load ? "from" : "to", where.c_str()));
+}
+
+void watch(Access, const void*, size_t) {}
+
+}  // namespace emulator::detail

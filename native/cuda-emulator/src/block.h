@@ -1,0 +1,130 @@
+// One block of a kernel on one host thread: its CUDA threads are fibers that leave the processor only where they wait.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "emulator/device.h"
+#include "fiber.h"
+#include "kernel_launch.h"
+
+namespace emulator {
+
+/// What a thread waits for.
+enum class Wait : uint8_t { nothing, barrier, warp_barrier, shuffle, ballot, ldmatrix, mma_f16, mma_s8, finished };
+
+struct Warp;
+class Block;
+
+/// A cp.async that is under way.
+struct AsyncCopy {
+    unsigned char* shared;
+    const unsigned char* global;
+    int bytes;
+    uint32_t group;
+};
+
+/// A CUDA thread with its fiber.
+struct Lane : Thread {
+    void* stack_pointer = nullptr;
+    Warp* warp = nullptr;
+    Wait wait = Wait::nothing;
+    int number = 0;  // in the warp
+    // Operands of the collective that the lane waits in.
+    void* result = nullptr;
+    const void* operands[2] = {};
+    std::vector<AsyncCopy> copies;
+    uint32_t group = 0;
+};
+
+struct alignas(64) Warp {
+    uint32_t ready = 0;    // lanes that can run
+    uint32_t arrived = 0;  // lanes that wait in the collective
+    uint32_t all = 0;      // lanes that there are
+    Wait collective = Wait::nothing;
+    int number = 0;
+    Lane* lanes = nullptr;
+    Block* block = nullptr;
+    // Two sets, used in turn: a lane may enter the next collective while others still read the last one's values.
+    uint32_t turn = 0;
+    uint32_t values[2][32];
+};
+
+/// Runs blocks one after the other. The object is large and is kept per host thread.
+class Block {
+  public:
+    static constexpr int kMostThreads = 1024;
+
+    Block();
+    /// Block number `index` of the grid, x fastest. False if it failed: the launch then has its error.
+    bool run(const KernelLaunch& launch, LaunchState& state, int64_t index);
+
+    // What lanes call.
+    void leave(Lane& lane);
+    void arrive_at_barrier(Lane& lane);
+    [[noreturn]] void fail(CUresult code, const std::string& text);
+
+    const KernelLaunch& launch() const { return *launch_; }
+    Warp& warp(int index) { return warps_[index]; }
+    int warps() const { return warp_count_; }
+    uint32_t random();
+    Order order() const { return order_; }
+
+  private:
+    FiberStacks stacks_;
+    std::vector<Lane> lanes_;
+    Warp warps_[kMostThreads / 32];
+    std::vector<unsigned char> shared_;
+    const KernelLaunch* launch_ = nullptr;
+    LaunchState* state_ = nullptr;
+    Order order_ = Order::forward;
+    uint64_t random_ = 1;
+    int warp_count_ = 0;
+    int at_barrier_ = 0;
+    int finished_ = 0;
+    bool failed_ = false;
+    void* host_stack_pointer_ = nullptr;
+
+    static void fiber_main();
+    Lane* next_in(const Warp& warp, int after);
+    Lane* next(const Lane* from);
+    void enter(Lane& lane, void** save);
+    void report_deadlock();
+};
+
+inline Lane& current_lane() { return *static_cast<Lane*>(current_thread); }
+
+/// "kernel k, block (x, y, z), thread t".
+std::string place_of(const Lane& lane);
+
+/// The lanes of a warp meet in a collective; the last to come runs execute(warp) for all.
+template <typename Execute>
+inline void gather(Lane& lane, Wait what, Execute execute);
+
+[[noreturn]] void refuse_collective(Lane& lane, Wait what);
+
+template <typename Execute>
+inline void gather(Lane& lane, Wait what, Execute execute) {
+    Warp& warp = *lane.warp;
+    if (warp.arrived == 0) {
+        warp.collective = what;
+    } else if (EMULATOR_UNLIKELY(warp.collective != what)) {
+        refuse_collective(lane, what);
+    }
+    const uint32_t bit = 1u << lane.number;
+    warp.arrived |= bit;
+    if (warp.arrived == 0xffffffffu) {
+        execute(warp);
+        warp.arrived = 0;
+        warp.turn ^= 1;
+        warp.ready = 0xffffffffu;
+    } else {
+        lane.wait = what;
+        warp.ready &= ~bit;
+        warp.block->leave(lane);
+        lane.wait = Wait::nothing;
+    }
+}
+
+}  // namespace emulator

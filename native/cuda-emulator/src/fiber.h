@@ -1,0 +1,33 @@
+// Fibers: a stack each and a context switch by hand (ucontext saves the signal mask with a system call: 20 times
+// slower).
+#pragma once
+
+#include <cstddef>
+
+namespace emulator {
+
+/// Stacks of one host thread's fibers. They have different alignments within a page and an odd distance in pages, so
+/// that the same depth of all stacks does not fall into the same cache sets.
+class FiberStacks {
+  public:
+    explicit FiberStacks(int count);
+    ~FiberStacks();
+    FiberStacks(const FiberStacks&) = delete;
+    FiberStacks& operator=(const FiberStacks&) = delete;
+
+    /// A stack pointer that starts `entry` when it is switched to. entry must not return.
+    void* start(int fiber, void (*entry)());
+
+    /// The lowest address of a fiber's stack and its size.
+    const void* bottom(int fiber) const;
+    static size_t size();
+
+  private:
+    int count_;
+    char* memory_;
+};
+
+}  // namespace emulator
+
+/// Leaves the running fiber, whose stack pointer goes to *save, for the one whose stack pointer is `to`.
+extern "C" void lsp_emulator_switch(void** save, void* to) __attribute__((visibility("hidden")));

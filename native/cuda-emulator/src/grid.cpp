@@ -1,0 +1,165 @@
+// The blocks of a launch over the host's threads.
+#include <sched.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <thread>
+
+#include "block.h"
+#include "errors.h"
+#include "kernel_launch.h"
+
+namespace emulator {
+namespace {
+
+std::atomic<int> order_now{-1};
+std::atomic<uint64_t> seed_now{0};
+
+void order_from_environment() {
+    if (order_now.load() >= 0) return;
+    const char* order = getenv("LSP_EMULATOR_ORDER");
+    const char* seed = getenv("LSP_EMULATOR_SEED");
+    Order chosen = Order::forward;
+    if (order != nullptr && std::string(order) == "reverse") chosen = Order::reverse;
+    if (order != nullptr && std::string(order) == "random") chosen = Order::random;
+    seed_now = seed == nullptr ? 0 : strtoull(seed, nullptr, 10);
+    order_now = int(chosen);
+}
+
+int processors() {
+    if (const char* wanted = getenv("LSP_EMULATOR_THREADS")) return std::max(1, atoi(wanted));
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+    return std::max(1, int(std::thread::hardware_concurrency()));
+}
+
+// Threads that all do the same job and wait for the next. Never destroyed: threads may not be joined while a process
+// that loaded the library ends.
+class Workers {
+  public:
+    explicit Workers(int count) {
+        for (int i = 0; i < count; i++) std::thread([this, i] { loop(i); }).detach();
+        count_ = count;
+    }
+
+    int count() const { return count_; }
+
+    // job(i) on the first `helpers` workers and job(-1) here.
+    void run(int helpers, const std::function<void(int)>& job) {
+        {
+            const std::lock_guard<std::mutex> lock(guard_);
+            job_ = &job;
+            helpers_ = helpers;
+            busy_ = helpers;
+            generation_++;
+        }
+        if (helpers > 0) wake_.notify_all();
+        job(-1);
+        std::unique_lock<std::mutex> lock(guard_);
+        idle_.wait(lock, [this] { return busy_ == 0; });
+    }
+
+  private:
+    int count_ = 0;
+    std::mutex guard_;
+    std::condition_variable wake_, idle_;
+    const std::function<void(int)>* job_ = nullptr;
+    int helpers_ = 0, busy_ = 0;
+    uint64_t generation_ = 0;
+
+    void loop(int index) {
+        uint64_t seen = 0;
+        for (;;) {
+            const std::function<void(int)>* job;
+            {
+                std::unique_lock<std::mutex> lock(guard_);
+                wake_.wait(lock, [&] { return generation_ != seen; });
+                seen = generation_;
+                if (index >= helpers_) continue;
+                job = job_;
+            }
+            (*job)(index);
+            const std::lock_guard<std::mutex> lock(guard_);
+            if (--busy_ == 0) idle_.notify_one();
+        }
+    }
+};
+
+Workers& workers() {
+    static Workers* const all = new Workers(processors() - 1);
+    return *all;
+}
+
+Block& block_of(int worker) {
+    static std::vector<std::unique_ptr<Block>>* const blocks =
+        new std::vector<std::unique_ptr<Block>>(size_t(workers().count()) + 1);
+    // Launches run one at a time, and each worker has an entry of its own.
+    std::unique_ptr<Block>& block = (*blocks)[size_t(worker + 1)];
+    if (block == nullptr) block = std::make_unique<Block>();
+    return *block;
+}
+
+}  // namespace
+
+Order current_order() {
+    order_from_environment();
+    return Order(order_now.load());
+}
+
+uint64_t current_seed() {
+    order_from_environment();
+    return seed_now.load();
+}
+
+void LaunchState::fail(CUresult error, const std::string& message) {
+    const std::lock_guard<std::mutex> lock(guard);
+    if (failed) return;
+    code = error;
+    text = message;
+    failed = true;
+}
+
+CUresult run_launch(const KernelLaunch& launch) {
+    static std::atomic<uint64_t> launches{0};
+    LaunchState state;
+    state.order = current_order();
+    state.seed = current_seed() * 1000003 + launches++;
+    const int64_t count = launch.blocks();
+    std::vector<int64_t> shuffled;
+    if (state.order == Order::random) {
+        shuffled.resize(size_t(count));
+        std::iota(shuffled.begin(), shuffled.end(), int64_t{0});
+        std::shuffle(shuffled.begin(), shuffled.end(), std::mt19937_64(state.seed));
+    }
+    std::atomic<int64_t> taken{0};
+    const int helpers = int(std::min<int64_t>(workers().count(), count - 1));
+    workers().run(helpers, [&](int worker) {
+        Block& block = block_of(worker);
+        while (!state.failed) {
+            const int64_t next = taken++;
+            if (next >= count) break;
+            const int64_t index = state.order == Order::forward   ? next
+                                  : state.order == Order::reverse ? count - 1 - next
+                                                                  : shuffled[size_t(next)];
+            if (!block.run(launch, state, index)) break;
+        }
+    });
+    if (!state.failed) return CUDA_SUCCESS;
+    std::string text = state.text;
+    if (state.order == Order::reverse) text += " (order: reverse)";
+    if (state.order == Order::random)
+        text += text_of(" (order: random, seed %llu)", (unsigned long long)current_seed());
+    return report(state.code, "%s", text.c_str());
+}
+
+}  // namespace emulator
+
+void lspEmulatorSetOrder(int order, unsigned seed) {
+    emulator::seed_now = seed;
+    emulator::order_now = order >= 0 && order <= 2 ? order : 0;
+}

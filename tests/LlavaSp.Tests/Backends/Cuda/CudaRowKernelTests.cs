@@ -1,0 +1,179 @@
+using LlavaSp.Backends;
+using LlavaSp.Quantization;
+using static LlavaSp.Tests.Backends.CpuTesting;
+
+namespace LlavaSp.Tests.Backends.Cuda;
+
+/// <summary>Kernels that go row by row, against the reference: sizes with tails, one row, slices, in place, both element types on both sides.</summary>
+public sealed class CudaRowKernelTests
+{
+    private static readonly (int Rows, int Columns)[] Sizes = [(1, 1), (3, 7), (9, 64), (5, 513), (2, 2050)];
+
+    [Fact]
+    public void TensorsKeepTheirNumbers()
+    {
+        using var pair = new CudaPair();
+        foreach ((int rows, int columns) in Sizes)
+        {
+            float[] values = Random(rows * columns, 1);
+            foreach (Precision precision in Enum.GetValues<Precision>())
+            {
+                using Tensor tensor = CudaTesting.Tensor(pair.Cuda, precision, rows, columns, values);
+                float[] expected = precision == Precision.Full ? values : Array.ConvertAll(values, static x => (float)(Half)x);
+                Assert.Equal(expected, tensor.ToArray());
+                Assert.Equal(expected[((rows - 1) * columns)..], tensor.Slice(rows - 1, 1).ToArray());
+            }
+        }
+
+        // Larger than a staging buffer, and a row that alone is.
+        foreach ((int rows, int columns) in new[] { (3000, 1001), (2, 1_100_003) })
+        {
+            float[] values = Random(rows * columns, 2);
+            using Tensor tensor = CudaTesting.Tensor(pair.Cuda, Precision.Full, rows, columns, values);
+            Assert.Equal(values, tensor.ToArray());
+        }
+    }
+
+    [Fact]
+    public void CopiesAndGathersAreExact()
+    {
+        using var pair = new CudaPair();
+        foreach ((Precision to, Precision from) in CudaTesting.Precisions())
+        {
+            foreach ((int rows, int columns) in Sizes)
+            {
+                float[] values = Random(rows * columns, 1);
+                int[] ids = [.. Enumerable.Range(0, rows + 3).Select(i => i * 7 % rows)];
+                pair.Same(to, rows, columns, 0, (backend, y) => backend.Copy(y, CudaTesting.Tensor(backend, from, rows, columns, values)));
+                pair.Same(to, ids.Length, columns, 0, (backend, y) => backend.Gather(y, CudaTesting.Tensor(backend, from, rows, columns, values), ids));
+            }
+
+            pair.Same(to, 70, 37, 0, (backend, y) => backend.Copy(y.Slice(3, 60), CudaTesting.Tensor(backend, from, 70, 37, Random(70 * 37, 3)).Slice(10, 60)));
+            pair.Same(to, 70, 37, 0, (backend, y) => backend.Copy(y.Slice(3, 0), y.Slice(10, 0)));
+        }
+    }
+
+    [Fact]
+    public void NormsAgree()
+    {
+        using var pair = new CudaPair();
+        foreach ((Precision to, Precision from) in CudaTesting.Precisions())
+        {
+            // The last one does not fit into shared memory.
+            foreach ((int rows, int columns) in Sizes.Append((2, 13001)))
+            {
+                float[] x = Random(rows * columns, 5, 3), weight = Random(columns, 6), bias = Random(columns, 7);
+                for (int i = 0; i < x.Length; i++) x[i] += 2;
+                pair.Same(to, rows, columns, 2e-5f, (backend, y) => backend.LayerNorm(
+                    y, CudaTesting.Tensor(backend, from, rows, columns, x), Tensor(backend, 1, columns, weight), Tensor(backend, 1, columns, bias), 1e-5f));
+                pair.Same(to, rows, columns, 2e-5f, (backend, y) =>
+                    backend.RmsNorm(y, CudaTesting.Tensor(backend, from, rows, columns, x), Tensor(backend, 1, columns, weight), 1e-5f));
+            }
+        }
+
+        // Many rows take smaller blocks than few; in place.
+        float[] many = Random(300 * 1030, 8), scale = Random(1030, 9), shift = Random(1030, 10);
+        pair.Same(Precision.Full, 300, 1030, 2e-5f, (backend, y) =>
+        {
+            y.Write(many);
+            backend.LayerNorm(y, y, Tensor(backend, 1, 1030, scale), Tensor(backend, 1, 1030, shift), 1e-6f);
+        });
+    }
+
+    [Fact]
+    public void ActivationsAgree()
+    {
+        using var pair = new CudaPair();
+        foreach ((Precision to, Precision from) in CudaTesting.Precisions())
+        {
+            foreach ((int rows, int columns) in Sizes)
+            {
+                float[] x = Random(rows * columns, 5, 3), gateUp = Random(2 * rows * columns, 8, 2);
+                if (x.Length > 8) (x[2], x[5]) = (-300, 300);
+                foreach (Activation activation in Enum.GetValues<Activation>())
+                {
+                    pair.Same(to, rows, columns, 2e-6f, (backend, y) =>
+                        backend.Activate(y, CudaTesting.Tensor(backend, from, rows, columns, x), activation), $"{activation}");
+                }
+
+                pair.Same(to, rows, columns, 5e-6f, (backend, y) =>
+                    backend.GatedActivation(y, CudaTesting.Tensor(backend, from, rows, 2 * columns, gateUp)));
+            }
+        }
+    }
+
+    [Fact]
+    public void EmbeddingRowsAreThoseOfTheTable()
+    {
+        using var pair = new CudaPair();
+        foreach ((int rows, int columns) in new[] { (70, 37), (16, 64), (17, 1), (33, 1030) })
+        {
+            float[] table = Random(rows * columns, 4);
+            int[] ids = [rows - 1, 0, 8, 7, 15, 9, 9];
+            foreach (Precision precision in Enum.GetValues<Precision>())
+            {
+                pair.Same(precision, ids.Length, columns, 0, (backend, y) =>
+                {
+                    using Weight w = backend.CreateWeight(new MatrixSource(rows, columns, table), WeightFormat.F16);
+                    backend.Embed(y, w, ids);
+                });
+            }
+        }
+    }
+
+    [Fact]
+    public void ArgmaxTakesTheFirstLargestAndRefusesNaN()
+    {
+        using var pair = new CudaPair();
+        foreach (int count in new[] { 1, 5, 1000, 1023, 1025, 32000, 70001 })
+        {
+            float[] logits = Random(count, 12);
+            int expected = pair.Reference.Argmax(Tensor(pair.Reference, 1, count, logits));
+            Assert.Equal(expected, pair.Cuda.Argmax(Tensor(pair.Cuda, 1, count, logits)));
+            foreach ((int first, int second) in new[] { (0, count - 1), (count / 3, count / 2), (count - 1, count - 1) })
+            {
+                float[] equals = [.. logits];
+                equals[first] = equals[second] = 50;
+                Assert.Equal(first, pair.Cuda.Argmax(Tensor(pair.Cuda, 1, count, equals)));
+                equals[second] = float.NaN;
+                Assert.Throws<LlavaSpException>(() => pair.Cuda.Argmax(Tensor(pair.Cuda, 1, count, equals)));
+            }
+
+            Array.Fill(logits, float.NegativeInfinity);
+            Assert.Equal(0, pair.Cuda.Argmax(Tensor(pair.Cuda, 1, count, logits)));
+        }
+    }
+
+    [Fact]
+    public void WrongShapesAreRefused()
+    {
+        using var pair = new CudaPair();
+        LlavaSp.Backends.Cuda.CudaBackend cuda = pair.Cuda;
+        Tensor T(int rows, int columns) => cuda.CreateTensor(rows, columns);
+        using Weight table = cuda.CreateWeight(new MatrixSource(4, 6, Random(24, 1)), WeightFormat.F16);
+        Assert.All(
+            new Action[]
+            {
+                () => cuda.Copy(T(1, 2), T(2, 1)),
+                () => cuda.Copy(T(1, 1), pair.Reference.CreateTensor(1, 1)),
+                () => cuda.Gather(T(1, 2), T(2, 2), [2]),
+                () => cuda.Gather(T(1, 2), T(2, 2), [-1]),
+                () => cuda.LayerNorm(T(1, 4), T(1, 4), T(1, 3), T(1, 4), 1),
+                () => cuda.LayerNorm(T(1, 4), T(1, 4), T(1, 4), T(1, 3), 1),
+                () => cuda.RmsNorm(T(1, 4), T(1, 4), T(2, 4), 1),
+                () => cuda.GatedActivation(T(1, 4), T(1, 7)),
+                () => cuda.Activate(T(1, 4), T(1, 5), Activation.Gelu),
+                () => cuda.Embed(T(1, 6), table, [4]),
+                () => cuda.Embed(T(1, 5), table, [0]),
+                () => cuda.Argmax(T(2, 4)),
+                () => T(1, 4).Write(new float[5]),
+                () => T(1, 4).Read(new float[3]),
+                () => T(4, 4).Slice(3, 2),
+                () => T(1, 0).Dispose(),
+            },
+            action => Assert.ThrowsAny<ArgumentException>(action));
+        Tensor dead = T(2, 2), view = dead.Slice(0, 1);
+        dead.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => cuda.Copy(view, T(1, 2)));
+    }
+}

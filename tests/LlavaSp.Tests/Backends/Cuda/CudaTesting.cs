@@ -1,0 +1,69 @@
+using System.Runtime.CompilerServices;
+using LlavaSp.Backends;
+using LlavaSp.Backends.Cuda;
+using LlavaSp.Backends.Cuda.Driver;
+using LlavaSp.Backends.Reference;
+
+namespace LlavaSp.Tests.Backends.Cuda;
+
+/// <summary>What the tests of the CUDA backend share. They run on the emulator; LLAVA_SP_TEST_CUDA=cuda runs them on a GPU.</summary>
+internal static class CudaTesting
+{
+    public static string Device => Environment.GetEnvironmentVariable("LLAVA_SP_TEST_CUDA") is { Length: > 0 } name ? name : "cuda-emulator";
+
+    /// <summary>The backend; skips the test only where the emulator was not built.</summary>
+    public static CudaBackend Create(long? segmentBytes = null)
+    {
+        try
+        {
+            CudaLibrary.Open(Device == "cuda-emulator");
+        }
+        catch (DeviceException e) when (e.Message.Contains("was not found", StringComparison.Ordinal))
+        {
+            Assert.Skip(e.Message);
+        }
+
+        return new CudaBackend(new DeviceOptions(Device), segmentBytes);
+    }
+
+    /// <summary>A tensor with the given numbers; as an operand, they are halves.</summary>
+    public static Tensor Tensor(IBackend backend, Precision precision, int rows, int columns, float[] values)
+    {
+        Tensor tensor = backend.CreateTensor(rows, columns, precision);
+        tensor.Write(precision == Precision.Operand ? Array.ConvertAll(values, static x => (float)(Half)x) : values);
+        return tensor;
+    }
+
+    /// <summary>Both precisions of a destination with both of a source.</summary>
+    public static IEnumerable<(Precision To, Precision From)> Precisions() =>
+        from to in Enum.GetValues<Precision>() from source in Enum.GetValues<Precision>() select (to, source);
+}
+
+/// <summary>The same operation on the CUDA backend and on the reference.</summary>
+internal sealed class CudaPair : IDisposable
+{
+    public CudaBackend Cuda { get; } = CudaTesting.Create();
+
+    public ReferenceBackend Reference { get; } = new();
+
+    /// <summary>Runs an operation on both and compares what it leaves in a tensor [rows, columns]; an operand may be off by its rounding as well.</summary>
+    public void Same(
+        Precision precision, int rows, int columns, float tolerance, Action<IBackend, Tensor> operation,
+        [CallerArgumentExpression(nameof(operation))] string what = "")
+    {
+        float[][] results = [.. new IBackend[] { Reference, Cuda }.Select(backend =>
+        {
+            using Tensor destination = CudaTesting.Tensor(backend, precision, rows, columns, CpuTesting.Random(rows * columns, 99));
+            operation(backend, destination);
+            return destination.ToArray();
+        })];
+        for (int i = 0; i < results[0].Length; i++)
+        {
+            float expected = results[0][i], actual = results[1][i];
+            float allowed = tolerance + (precision == Precision.Operand ? MathF.Max(MathF.Abs(expected) / 2048, 3e-8f) : 0);
+            Assert.True(MathF.Abs(expected - actual) <= allowed, $"{what} [{rows}, {columns}] {precision}: element {i} is {actual}, not {expected}");
+        }
+    }
+
+    public void Dispose() => Cuda.Dispose();
+}
