@@ -130,16 +130,24 @@ public static class CheckpointConverter
     }
 }
 
-/// <summary>Bytes written so far, and whether to go on.</summary>
+/// <summary>Bytes written so far, whether to go on, and the buffers that all tensors share: new ones for each would pile up until they are collected.</summary>
 internal sealed class WriteProgress(IProgress<LoadProgress>? listener, long total, CancellationToken cancellationToken)
 {
     private long _written;
+    private byte[] _block = [];
+    private Half[] _scales = [];
 
     /// <summary>Bytes that there will be.</summary>
     public long Total => total;
 
     /// <summary>What is being written.</summary>
     public string Stage { get; set; } = "";
+
+    /// <summary>A buffer of at least so many bytes with undefined contents, until the next call.</summary>
+    public byte[] Block(int length) => _block.Length >= length ? _block : _block = new byte[length];
+
+    /// <summary>A buffer of at least so many scales with undefined contents, until the next call.</summary>
+    public Half[] Scales(int length) => _scales.Length >= length ? _scales : _scales = new Half[length];
 
     /// <summary>Counts a block of bytes.</summary>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>

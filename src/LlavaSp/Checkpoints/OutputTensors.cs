@@ -133,7 +133,7 @@ internal sealed class FloatTensor(WeightSource source, TensorInfo info, WeightKi
     {
         writer.Begin(info.Name);
         int columns = checked((int)source.Columns), size = info.DType.ByteSize(), rows = Math.Max(1, BlockElements / columns);
-        var block = new byte[checked((int)Math.Min(rows, source.Rows) * columns * size)];
+        byte[] block = progress.Block(checked((int)Math.Min(rows, source.Rows) * columns * size));
         for (long first = 0; first < source.Rows; first += rows)
         {
             int count = (int)Math.Min(rows, source.Rows - first);
@@ -210,8 +210,9 @@ internal sealed class QuantizedTensor : OutputTensor
     {
         writer.Begin(Infos[0].Name);
         int rows = Math.Max(1, BlockElements / _columns);
-        var block = new byte[checked((int)Math.Min(rows, _source.Rows) * _stored)];
-        var scales = new Half[checked((int)(_source.Rows * _groups))];
+        byte[] block = progress.Block(checked((int)Math.Min(rows, _source.Rows) * _stored));
+        int scaleCount = checked((int)(_source.Rows * _groups));
+        Half[] scales = progress.Scales(scaleCount);
         for (long first = 0; first < _source.Rows; first += rows)
         {
             int count = (int)Math.Min(rows, _source.Rows - first);
@@ -222,8 +223,8 @@ internal sealed class QuantizedTensor : OutputTensor
 
         _source.Evict();
         writer.Begin(Infos[1].Name);
-        writer.Write(MemoryMarshal.AsBytes(scales.AsSpan()));
-        progress.Add(2L * scales.Length);
+        writer.Write(MemoryMarshal.AsBytes(scales.AsSpan(0, scaleCount)));
+        progress.Add(2L * scaleCount);
     }
 
     private void WriteRow(long row, Span<byte> destination, Span<Half> halves)

@@ -9,7 +9,7 @@ namespace LlavaSp.Tests.Checkpoints;
 public sealed class MemoryTests
 {
     // What does not depend on the size of the checkpoint: rows on their way, scratch memory of the threads, managed memory that is not yet collected, code.
-    private const long Buffers = 96L << 20, NativeBuffers = 32L << 20;
+    private const long Buffers = 96L << 20, NativeBuffers = 64L << 20;
 
     [Theory]
     [InlineData("int4")]

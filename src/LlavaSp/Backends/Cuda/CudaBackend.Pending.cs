@@ -3,22 +3,7 @@ namespace LlavaSp.Backends.Cuda;
 public sealed partial class CudaBackend
 {
     /// <inheritdoc/>
-    public KvCache CreateKvCache(KvCacheShape shape) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
     public void PatchEmbedding(Tensor destination, TilePixels pixels, PatchEmbeddingWeights weights) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public void Linear(Tensor destination, Tensor source, Weight weight, Epilogue epilogue = default) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public void FullAttention(Tensor destination, Tensor qkv, int batch, int heads) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public void RopeAndCache(Tensor query, Tensor qkv, KvCache cache, int layer, RopeTable rope, int first) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public void CausalAttention(Tensor destination, Tensor query, KvCache cache, int layer, int first) => throw new NotSupportedException();
 
     /// <inheritdoc/>
     public void SpatialTokens(

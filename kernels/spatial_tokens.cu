@@ -1,0 +1,274 @@
+// The visual spatial tokens (SFE): all convolutions of a picture in one launch. Convolution c is k x k over the centre
+// crop of the grid, or over the grid pooled to k x k (torch's adaptive average), with one output position: a product of
+// its weights [width, k*k*d] with a vector of k*k*d numbers for each tile of the picture.
+// Called by CudaBackend.SpatialTokens: spatial_tokens_*, then spatial_tokens_sum.
+//
+//   features  [tiles * grid * grid, d]                   float32 or f16
+//   weights   [width, k*k*d] for each convolution        packed; columns position-major, channel-minor
+//   partial   [blocks + convolutions - 1][tiles][width]  float32: a slot for every piece of a convolution
+//   y         [tiles * convolutions, width]              float32 or f16
+//
+// The weights of all convolutions are one row of quads (64 columns, all rows), cut into equal ranges, one for each
+// block: SMs read equal bytes whatever the sizes of the kernels. A range may run over the end of a convolution: piece
+// (block b, convolution c) has slot b + c, which no other piece has, since b and c never fall along the row. The second
+// kernel adds the pieces of a convolution in the order of their blocks, so the bits are the same in every run.
+// A block stages x in shared memory 512 columns at a time, cropped or pooled on the way there; its warps own row tiles.
+// Weights are the left operand of the mma, up to 8 tiles of the picture are its 8 columns; more tiles take further
+// passes.
+//
+// 7B case: d 1024, grid 24, k = 4, 8, 12, 16, 20, 24, width 512: 763 M weights, each read once.
+//   bytes: f16 1,527 MB, int8 775 MB, int4 393 MB (group 128, with scales); 512 blocks' partial sums 2 MB, features 7
+//   MB (out of the second cache: 1.2 MB of them). Operations: 1.5 G for each tile, 2 per 2 bytes: bound by bandwidth.
+//   floor: RTX 4090 (1,008 GB/s) 1.51 / 0.77 / 0.39 ms; Jetson AGX Orin (204 GB/s) 7.5 / 3.8 / 1.9 ms.
+// Occupancy: 2 blocks of 16 warps at 64 registers, half of sm_80 and sm_90's warps, two thirds of sm_86 and sm_89's.
+// Every warp has 1 to 2 KB of weights under way, 32 to 64 KB for each SM; the RTX 4090 needs 6 KB, the H100 20 KB.
+#include "common/elements.cuh"
+#include "common/weight_stream.cuh"
+
+namespace {
+
+constexpr int kThreads = 512;
+constexpr int kWarps = kThreads / kWarp;
+constexpr int kRowTiles = 2;                        // of a warp
+constexpr int kBlockRowTiles = kWarps * kRowTiles;  // of a block: 512 rows
+constexpr int kTokens = 8;                          // tiles of the picture in a pass
+constexpr int kStageQuads = 8;
+constexpr int kPitch = kStageQuads * kQuadColumns * 2 + 16;  // bytes of a row of staged x: an odd multiple of 16
+constexpr int kStageBytes = kTokens * kPitch;
+
+/// One convolution, as C# uploads it: 40 bytes.
+struct Convolution {
+    const u32x4* packed;
+    const f16x2* scales;
+    int size;     // k
+    int first;    // its first quad among those of all convolutions
+    int quads;    // of a row
+    int group;    // columns that share a scale; 0 for f16
+    int columns;  // k * k * d
+};
+
+DEVICE Convolution load_convolution(const uint64_t* table, int index) {
+    const uint64_t* at = table + index * 5;
+    const uint64_t size_first = ldg(at + 2), quads_group = ldg(at + 3);
+    return Convolution{reinterpret_cast<const u32x4*>(ldg(at)),
+                       reinterpret_cast<const f16x2*>(ldg(at + 1)),
+                       int(uint32_t(size_first)),
+                       int(uint32_t(size_first >> 32)),
+                       int(uint32_t(quads_group)),
+                       int(uint32_t(quads_group >> 32)),
+                       int(uint32_t(ldg(at + 4)))};
+}
+
+/// The patch features of a picture, and how a convolution looks at them.
+struct Features {
+    const void* data;
+    int element, ld;  // ld: elements from cell to cell
+    int grid, d, cropping;
+
+    /// sum += channel(s) `channel` … of the cells behind position `position` of a k x k kernel; returns their number.
+    template <int Channels>
+    DEVICE float add_window(float (&sum)[Channels], int tile, int k, int position, int channel) const {
+        const int y = position / k, x = position % k, corner = (grid - k) / 2;
+        const int top = cropping ? corner + y : y * grid / k;
+        const int left = cropping ? corner + x : x * grid / k;
+        const int bottom = cropping ? top + 1 : ((y + 1) * grid + k - 1) / k;
+        const int right = cropping ? left + 1 : ((x + 1) * grid + k - 1) / k;
+#pragma unroll 1
+        for (int row = top; row < bottom; row++) {
+#pragma unroll 1
+            for (int column = left; column < right; column++) {
+                const int cell = (tile * grid + row) * grid + column;
+                if constexpr (Channels == 8) {
+                    add_8_elements(sum, data, element, int64_t(cell) * ld + channel);
+                } else {
+                    sum[0] += read_element(data, element, int64_t(cell) * ld + channel);
+                }
+            }
+        }
+        return float((bottom - top) * (right - left));
+    }
+
+    /// Columns column … column + 7 of the vector that a k x k convolution multiplies; zero past its end.
+    DEVICE u32x4 eight_columns(int tile, int k, int column, int columns) const {
+        float values[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+        if (d % 8 == 0) {
+            if (column < columns) {
+                const float inverse = 1.0f / add_window(values, tile, k, column / d, column % d);
+#pragma unroll
+                for (int i = 0; i < 8; i++) values[i] *= inverse;
+            }
+        } else {
+#pragma unroll 1
+            for (int i = 0; i < 8; i++) {
+                if (column + i >= columns) break;
+                float sum[1] = {0};
+                const float inverse = 1.0f / add_window(sum, tile, k, (column + i) / d, (column + i) % d);
+#pragma unroll
+                for (int j = 0; j < 8; j++) values[j] = i == j ? sum[0] * inverse : values[j];
+            }
+        }
+        return to_8_halves(values);
+    }
+};
+
+/// A piece: what a block has of one convolution. It lies in shared memory and is read where it is used, so that staging
+/// and the main loop do not occupy each other's registers.
+struct Piece {
+    Convolution convolution;
+    int d, first, last;  // quads first … last - 1 of the convolution
+    int next;            // where the next piece begins
+};
+
+/// Writes stage `step` of x [8 tokens][512 columns]: the columns of up to 8 quads.
+DEVICE void stage_columns(unsigned char* stage, Features features, const Piece* piece, int tile0, int tiles, int step) {
+    const int size = lds(&piece->convolution.size), columns = lds(&piece->convolution.columns);
+    const int from = lds(&piece->first) + step * kStageQuads, to = minimum(from + kStageQuads, lds(&piece->last));
+    features.d = lds(&piece->d);
+    const int eights = (to - from) * (kQuadColumns / 8);
+#pragma unroll 1
+    for (int item = thread_x(); item < eights * tiles; item += kThreads) {
+        const int tile = item / eights, eight = item % eights;
+        sts(reinterpret_cast<u32x4*>(stage + tile * kPitch) + eight,
+            features.eight_columns(tile0 + tile, size, from * kQuadColumns + eight * 8, columns));
+    }
+}
+
+/// sums += the products of the warp's row tiles (row_tile, row_tile + 16, … `count` of them) with stage `step`.
+template <int Kind>
+DEVICE void multiply_stage(float (&sums)[kRowTiles][1][4], const unsigned char* stage, const Piece* piece, int row_tile,
+                           int count, int step) {
+    constexpr int kBatch = Kind == kWeightInt4 ? 2 : 1;  // row tiles whose weights are loaded before their products
+    const u32x4* packed = lds(&piece->convolution.packed);
+    const int quads = lds(&piece->convolution.quads);
+    const ScaleTable scale_table =
+        ScaleTable::of(lds(&piece->convolution.scales), lds(&piece->convolution.group), quads);
+    const int from = lds(&piece->first) + step * kStageQuads, to = minimum(from + kStageQuads, lds(&piece->last));
+    const unsigned char* x = stage + lane_id() % 8 * kPitch + lane_id() / 8 * 16;
+    QuadScales scales[kRowTiles] = {};
+#pragma unroll 1
+    for (int quad = from; quad < to; quad++, x += kQuadColumns * 2) {
+        if (Kind != kWeightF16 && (quad == from || scale_table.changes(quad))) {
+#pragma unroll
+            for (int r = 0; r < kRowTiles; r++) {
+                if (r < count) scales[r] = scale_table.load(row_tile + r * kWarps, quad);
+            }
+        }
+        // Rows of x begin an odd multiple of 16 bytes apart: no bank meets twice.
+        uint32_t b[2][4];
+        ldmatrix_x4(b[0], x);
+        ldmatrix_x4(b[1], x + 64);
+        const auto right = [&b](int, int half, uint32_t(&r)[4]) {
+            for (int i = 0; i < 4; i++) r[i] = b[half][i];
+        };
+#pragma unroll
+        for (int r = 0; r < kRowTiles; r += kBatch) {
+            u32x4 loads[kBatch][kQuadLoads<Kind>] = {};
+#pragma unroll
+            for (int i = 0; i < kBatch; i++) {
+                if (r + i >= count) continue;
+                const u32x4* at = quad_address<Kind>(packed, row_tile + (r + i) * kWarps, quads, quad);
+#pragma unroll
+                for (int l = 0; l < kQuadLoads<Kind>; l++) loads[i][l] = ldg_stream(at + l * kWarp);
+            }
+#pragma unroll
+            for (int i = 0; i < kBatch; i++) {
+                if (r + i < count) multiply_quad<Kind, 1>(sums[r + i], loads[i], scales[r + i], right);
+            }
+        }
+    }
+}
+
+template <int Kind>
+DEVICE void spatial_tokens(float* partial, const Features& features, const uint64_t* table, int convolutions, int quads,
+                           int tiles, int width) {
+    unsigned char* stages = shared_memory();
+    Piece* piece = reinterpret_cast<Piece*>(stages + 2 * kStageBytes);
+    const int lane = lane_id(), row_tile = block_y() * kBlockRowTiles + warp_id();
+    const int left = ceil_div(width, 16) - row_tile;
+    const int count = left <= 0 ? 0 : minimum(kRowTiles, ceil_div(left, kWarps));  // row tiles of this warp
+    const int tile0 = block_z() * kTokens, tokens = minimum(kTokens, tiles - tile0);
+    // Rows of tiles that are not there stay zero.
+    for (int i = thread_x(); i < 2 * kStageBytes / 16; i += kThreads) {
+        sts(reinterpret_cast<u32x4*>(stages) + i, u32x4{0, 0, 0, 0});
+    }
+
+    int position = int(int64_t(quads) * block_x() / grid_x());
+    const int end = int(int64_t(quads) * (block_x() + 1) / grid_x());
+    int index = 0;
+    while (index + 1 < convolutions && load_convolution(table, index + 1).first <= position) index++;
+    for (; position < end; index++) {
+        const Convolution convolution = load_convolution(table, index);
+        const int first = position - convolution.first, last = minimum(end - convolution.first, convolution.quads);
+        float sums[kRowTiles][1][4] = {};
+        barrier();  // the piece before has been used
+        if (thread_x() == 0) {
+            *piece = Piece{convolution, features.d, first, last, convolution.first + last};
+        }
+        barrier();
+        const int steps = ceil_div(lds(&piece->last) - lds(&piece->first), kStageQuads);
+#pragma unroll 1
+        for (int step = 0; step <= steps; step++) {
+            if (step < steps) stage_columns(stages + step % 2 * kStageBytes, features, piece, tile0, tokens, step);
+            if (step > 0) {
+                multiply_stage<Kind>(sums, stages + (step - 1) % 2 * kStageBytes, piece, row_tile, count, step - 1);
+            }
+            barrier();  // what was staged is there, and what was multiplied is free
+        }
+
+        float* slot = partial + (int64_t(block_x() + index) * tiles + tile0) * width;
+#pragma unroll
+        for (int r = 0; r < kRowTiles; r++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const int token = lane % 4 * 2 + i % 2, row = (row_tile + r * kWarps) * 16 + lane / 4 + i / 2 * 8;
+                if (r < count && token < tokens && row < width) stg(slot + int64_t(token) * width + row, sums[r][0][i]);
+            }
+        }
+        position = lds(&piece->next);
+    }
+}
+
+/// Block of the `blocks` that has quad `quad` of `quads`.
+DEVICE int block_of(int quad, int blocks, int quads) { return int(((int64_t(quad) + 1) * blocks - 1) / quads); }
+
+}  // namespace
+
+// grid (blocks, width / 512, tiles / 8), each rounded up; shared memory 2 * 8 * 1040 + 64 bytes.
+// table: five 64-bit words for each convolution, in order; quads: of a row of all convolutions together.
+#define SPATIAL_TOKENS(name, kind)                                                                                    \
+    KERNEL(name, kThreads, 2)                                                                                         \
+    (float* partial, const void* features, const uint64_t* table, int element, int ld, int tiles, int grid, int d,    \
+     int cropping, int convolutions, int quads, int width) {                                                          \
+        spatial_tokens<kind>(partial, Features{features, element, ld, grid, d, cropping}, table, convolutions, quads, \
+                             tiles, width);                                                                           \
+    }                                                                                                                 \
+    REGISTER_KERNEL(name)
+
+SPATIAL_TOKENS(spatial_tokens_f16, kWeightF16);
+SPATIAL_TOKENS(spatial_tokens_int8, kWeightInt8);
+SPATIAL_TOKENS(spatial_tokens_int4, kWeightInt4);
+
+/// y [tiles * convolutions, width] = the sums of the pieces. grid (width / 32 rounded up, convolutions, tiles); shared
+/// memory 1 KB. Warp w adds pieces w, w + 8, …; then the eight sums are added in order.
+KERNEL(spatial_tokens_sum, kThreads, 1)
+(void* y, const float* partial, const uint64_t* table, int element, int ld, int tiles, int convolutions, int quads,
+ int blocks, int width) {
+    float* sums = reinterpret_cast<float*>(shared_memory());
+    const int index = block_y(), tile = block_z(), column = block_x() * kWarp + lane_id();
+    const Convolution convolution = load_convolution(table, index);
+    const int low = block_of(convolution.first, blocks, quads);
+    const int high = block_of(convolution.first + convolution.quads - 1, blocks, quads);
+    float sum = 0;
+    if (column < width) {
+        for (int block = low + warp_id(); block <= high; block += kWarps) {
+            sum += ldg(partial + (int64_t(block + index) * tiles + tile) * width + column);
+        }
+    }
+    sts(sums + thread_x(), sum);
+    barrier();
+    if (warp_id() != 0 || column >= width) return;
+    float total = 0;
+    for (int w = 0; w < kWarps; w++) total += lds(sums + w * kWarp + lane_id());
+    write_element(y, element, (int64_t(tile) * convolutions + index) * ld + column, total);
+}
+REGISTER_KERNEL(spatial_tokens_sum);

@@ -1,0 +1,157 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+
+namespace LlavaSp.Backends.Cuda;
+
+/// <summary>Parameters of vision_attention_W.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct VisionAttentionArguments
+{
+    public ulong Output, Qkv;
+    public int OutputStride, OutputElement, Stride, Rows, Heads, HeadDim;
+    public float Scale;
+}
+
+/// <summary>Parameters of prefill_attention_W.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct PrefillAttentionArguments
+{
+    public ulong Output, Query, Keys, Values, Pages;
+    public int OutputStride, OutputElement, QueryStride, Rows, First, Heads, KvHeads, HeadDim;
+    public float Scale;
+}
+
+/// <summary>Parameters of decode_attention_W.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct DecodeAttentionArguments
+{
+    public ulong Output, PartialOutput, PartialSoftmax, Query, Keys, Values, Pages, Lengths;
+    public int OutputStride, OutputElement, QueryStride, PageStride, Length, Rows, Heads, KvHeads, HeadDim;
+    public float Scale;
+}
+
+/// <summary>Parameters of decode_combine.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct DecodeCombineArguments
+{
+    public ulong Output, PartialOutput, PartialSoftmax;
+    public int OutputStride, OutputElement, Results, Splits, Heads, HeadDim;
+    public float Scale;
+}
+
+/// <summary>Parameters of rope_and_cache_f16 and _f32.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct RopeAndCacheArguments
+{
+    public ulong Query, Keys, Values, Qkv, Cos, Sin, Pages, Lengths;
+    public int QueryStride, Stride, CosStride, SinStride, PageStride, Rows, First, Heads, KvHeads, HeadDim;
+}
+
+/// <summary>The kernels of attention, an instance for each power of two of head widths, and how they are launched.</summary>
+internal sealed class AttentionKernels
+{
+    /// <summary>Widest head.</summary>
+    public const int MaxHeadDim = 128;
+
+    /// <summary>Most parts into which decoding splits a sequence: a warp of decode_combine has one lane for each.</summary>
+    public const int MaxSplits = 32;
+
+    // Four warps of 16 query rows, or of 16 of a page's 64 positions.
+    private const int Threads = 128;
+    private const int QueryRows = 64;
+    private const int DecodeRows = 16;
+    private const int RopeThreads = 256;
+
+    private readonly Kernel<VisionAttentionArguments>[] _vision;
+    private readonly Kernel<PrefillAttentionArguments>[] _prefill;
+    private readonly Kernel<DecodeAttentionArguments>[] _decode;
+    private readonly Kernel<DecodeCombineArguments> _combine;
+    private readonly Kernel<RopeAndCacheArguments>[] _rope;
+    private readonly int _multiprocessors;
+
+    public AttentionKernels(CudaModule module, int multiprocessors)
+    {
+        int[] widths = [16, 32, 64, 128];
+        _multiprocessors = multiprocessors;
+        _vision = [.. widths.Select(w => module.Find<VisionAttentionArguments>($"vision_attention_{w}", TileBytes(w)))];
+        _prefill = [.. widths.Select(w => module.Find<PrefillAttentionArguments>($"prefill_attention_{w}", TileBytes(w)))];
+        _decode = [.. widths.Select(w => module.Find<DecodeAttentionArguments>($"decode_attention_{w}", DecodeBytes(w)))];
+        _combine = module.Find<DecodeCombineArguments>("decode_combine");
+        _rope = [module.Find<RopeAndCacheArguments>("rope_and_cache_f32"), module.Find<RopeAndCacheArguments>("rope_and_cache_f16")];
+    }
+
+    /// <summary>Factor of scores whose softmax is taken in base 2.</summary>
+    public static float Scale(int headDim) => (float)(Math.Log2(Math.E) / Math.Sqrt(headDim));
+
+    /// <summary>
+    /// Whether few rows of a group of heads over many positions are better off with the positions split over the device than with one block per 64 rows: up to
+    /// two tiles of 16, which read keys and values at most twice.
+    /// </summary>
+    public static bool IsDecode(int rows, int group) => (long)rows * group <= 2 * DecodeRows;
+
+    /// <summary>Full attention of <paramref name="batch"/> blocks of rows.</summary>
+    public void Vision(in VisionAttentionArguments a, int batch)
+    {
+        int width = Width(a.HeadDim);
+        _vision[Index(width)].Launch(CeilDiv(a.Rows, QueryRows), a.Heads, batch, Threads, TileBytes(width), a);
+    }
+
+    /// <summary>Causal attention, a block for each 64 rows of a group of heads.</summary>
+    public void Prefill(in PrefillAttentionArguments a)
+    {
+        int width = Width(a.HeadDim), group = a.Heads / a.KvHeads;
+        _prefill[Index(width)].Launch(CeilDiv(checked(a.Rows * group), QueryRows), a.KvHeads, 1, Threads, TileBytes(width), a);
+    }
+
+    /// <summary>
+    /// Parts into which <see cref="Decode"/> splits sequences of at most <paramref name="positions"/> positions: as many as the device has room for, at least a page
+    /// each. A block of width 128 has 64 KB of keys and values under way, which is all that a multiprocessor needs; narrower ones less.
+    /// </summary>
+    public int Splits(int positions, int rows, int heads, int kvHeads, int headDim, int batch)
+    {
+        int pages = CeilDiv(positions, CudaKvCache.PagePositions), blocks = kvHeads * CeilDiv(rows * (heads / kvHeads), DecodeRows) * batch;
+        int wanted = CeilDiv(_multiprocessors * (MaxHeadDim / Width(headDim)), blocks);
+        int splits = Math.Clamp(wanted, 1, Math.Min(pages, MaxSplits));
+        return CeilDiv(pages, CeilDiv(pages, splits));
+    }
+
+    /// <summary>Bytes of partial results, outputs before maxima and sums; 0 for one split.</summary>
+    public static long PartialBytes(int splits, int rows, int heads, int headDim, int batch) =>
+        splits == 1 ? 0 : sizeof(float) * (long)batch * rows * heads * splits * (headDim + 2);
+
+    /// <summary>Causal attention of the last rows of <paramref name="batch"/> sequences; partial results lie at <paramref name="partial"/>.</summary>
+    public void Decode(DecodeAttentionArguments a, int batch, int splits, ulong partial)
+    {
+        int width = Width(a.HeadDim), group = a.Heads / a.KvHeads, results = batch * a.Rows * a.Heads;
+        a.PartialOutput = partial;
+        a.PartialSoftmax = partial + (ulong)((long)sizeof(float) * results * splits * a.HeadDim);
+        _decode[Index(width)].Launch(splits, a.KvHeads * CeilDiv(a.Rows * group, DecodeRows), batch, Threads, DecodeBytes(width), a);
+        if (splits == 1) return;
+        var combine = new DecodeCombineArguments
+        {
+            Output = a.Output, PartialOutput = a.PartialOutput, PartialSoftmax = a.PartialSoftmax, OutputStride = a.OutputStride, OutputElement = a.OutputElement,
+            Results = results, Splits = splits, Heads = a.Heads, HeadDim = a.HeadDim, Scale = a.Scale,
+        };
+        _combine.Launch(CeilDiv(results, Threads / 32), 1, 1, Threads, 0, combine);
+    }
+
+    /// <summary>Rotation and cache write of <paramref name="batch"/> sequences of a.Rows rows each.</summary>
+    public void Rope(in RopeAndCacheArguments a, Element element, int batch)
+    {
+        int half = a.HeadDim / 2, work = (a.Heads + 2 * a.KvHeads) * (half % 8 == 0 ? half / 8 : half);
+        _rope[(int)element].Launch(batch * a.Rows, CeilDiv(work, RopeThreads), 1, RopeThreads, 0, a);
+    }
+
+    // Width of the instance for a head.
+    private static int Width(int headDim) => Math.Max(16, (int)BitOperations.RoundUpToPowerOf2((uint)headDim));
+
+    private static int Index(int width) => BitOperations.Log2((uint)width) - 4;
+
+    // Two stages of a tile of keys and one of values, 64 positions of them or 32 of width 128.
+    private static int TileBytes(int width) => 2 * 2 * (width == 128 ? 32 : 64) * width * sizeof(ushort);
+
+    // Two stages of 16 positions for each warp.
+    private static int DecodeBytes(int width) => 4 * 2 * 2 * 16 * width * sizeof(ushort);
+
+    private static int CeilDiv(int a, int b) => (int)(((long)a + b - 1) / b);
+}

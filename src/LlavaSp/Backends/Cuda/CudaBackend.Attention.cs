@@ -1,0 +1,107 @@
+namespace LlavaSp.Backends.Cuda;
+
+public sealed partial class CudaBackend
+{
+    private AttentionKernels? _attention;
+
+    private AttentionKernels Attention => _attention ??= new AttentionKernels(_module, _device.Multiprocessors);
+
+    /// <inheritdoc/>
+    public KvCache CreateKvCache(KvCacheShape shape)
+    {
+        Require(shape.HeadDim <= AttentionKernels.MaxHeadDim, $"heads of at most {AttentionKernels.MaxHeadDim}, not {shape.HeadDim}");
+        return new CudaKvCache(_device, shape);
+    }
+
+    /// <inheritdoc/>
+    public void FullAttention(Tensor destination, Tensor qkv, int batch, int heads)
+    {
+        CudaTensor y = Of(destination), x = Of(qkv);
+        Require(batch > 0 && heads > 0 && x.Rows % batch == 0 && x.Columns % (3 * heads) == 0, $"[{x.Rows}, {x.Columns}] of {batch} blocks and {heads} heads");
+        int headDim = x.Columns / (3 * heads);
+        Require(headDim <= AttentionKernels.MaxHeadDim, $"heads of at most {AttentionKernels.MaxHeadDim}, not {headDim}");
+        Require(y.Rows == x.Rows && y.Columns == heads * headDim, $"[{y.Rows}, {y.Columns}] for [{x.Rows}, {heads * headDim}]");
+        Require(x.Element == Element.F16, "query, key and value are operands of half precision");
+        if (x.Rows == 0) return;
+        Attention.Vision(
+            new VisionAttentionArguments
+            {
+                Output = y.Address, OutputStride = y.Stride, OutputElement = (int)y.Element, Qkv = x.Address, Stride = x.Stride, Rows = x.Rows / batch,
+                Heads = heads, HeadDim = headDim, Scale = AttentionKernels.Scale(headDim),
+            },
+            batch);
+        Keep(y, x);
+    }
+
+    /// <inheritdoc/>
+    public void RopeAndCache(Tensor query, Tensor qkv, KvCache cache, int layer, RopeTable rope, int first)
+    {
+        CudaTensor q = Of(query), x = Of(qkv), cos = Of(rope.Cos), sin = Of(rope.Sin);
+        CudaKvCache kv = Of(cache);
+        int headDim = kv.Shape.HeadDim, kvHeads = kv.Shape.KvHeads, heads = RequireQueries(q, kv, layer, first);
+        Require(x.Rows == q.Rows && x.Columns == (heads + 2 * kvHeads) * headDim, $"[{x.Rows}, {x.Columns}] for {q.Rows} rows of {heads} + 2 * {kvHeads} heads");
+        Require(
+            cos.Element == Element.F32 && sin.Element == Element.F32 && cos.Columns == headDim / 2 && sin.Columns == headDim / 2
+            && Math.Min(cos.Rows, sin.Rows) >= first + q.Rows, $"cos [{cos.Rows}, {cos.Columns}] for {first + q.Rows} positions");
+        if (q.Rows == 0) return;
+        kv.Reserve(first + q.Rows);
+        Attention.Rope(
+            new RopeAndCacheArguments
+            {
+                Query = q.Address, QueryStride = q.Stride, Keys = kv.Keys(layer), Values = kv.Values(layer), Pages = kv.Pages, Qkv = x.Address, Stride = x.Stride,
+                Cos = cos.Address, CosStride = cos.Stride, Sin = sin.Address, SinStride = sin.Stride, Rows = q.Rows, First = first,
+                Heads = heads, KvHeads = kvHeads, HeadDim = headDim,
+            },
+            x.Element, batch: 1);
+        Keep(q, x, rope, kv);
+    }
+
+    /// <inheritdoc/>
+    public void CausalAttention(Tensor destination, Tensor query, KvCache cache, int layer, int first)
+    {
+        CudaTensor y = Of(destination), q = Of(query);
+        CudaKvCache kv = Of(cache);
+        int headDim = kv.Shape.HeadDim, kvHeads = kv.Shape.KvHeads, heads = RequireQueries(q, kv, layer, first), length = first + q.Rows;
+        Require(y.Rows == q.Rows && y.Columns == q.Columns, $"[{y.Rows}, {y.Columns}] for [{q.Rows}, {q.Columns}]");
+        Require(length <= kv.Reserved, $"{length} positions, of which {kv.Reserved} were written");
+        if (q.Rows == 0) return;
+        if (AttentionKernels.IsDecode(q.Rows, heads / kvHeads))
+        {
+            int splits = Attention.Splits(length, q.Rows, heads, kvHeads, headDim, batch: 1);
+            long bytes = AttentionKernels.PartialBytes(splits, q.Rows, heads, headDim, batch: 1);
+            Attention.Decode(
+                new DecodeAttentionArguments
+                {
+                    Output = y.Address, OutputStride = y.Stride, OutputElement = (int)y.Element, Query = q.Address, QueryStride = q.Stride,
+                    Keys = kv.Keys(layer), Values = kv.Values(layer), Pages = kv.Pages, Length = length, Rows = q.Rows,
+                    Heads = heads, KvHeads = kvHeads, HeadDim = headDim, Scale = AttentionKernels.Scale(headDim),
+                },
+                batch: 1, splits, bytes == 0 ? 0 : Scratch(bytes));
+        }
+        else
+        {
+            Attention.Prefill(new PrefillAttentionArguments
+            {
+                Output = y.Address, OutputStride = y.Stride, OutputElement = (int)y.Element, Query = q.Address, QueryStride = q.Stride,
+                Keys = kv.Keys(layer), Values = kv.Values(layer), Pages = kv.Pages, Rows = q.Rows, First = first,
+                Heads = heads, KvHeads = kvHeads, HeadDim = headDim, Scale = AttentionKernels.Scale(headDim),
+            });
+        }
+
+        Keep(y, q, kv);
+    }
+
+    private static CudaKvCache Of(KvCache cache) => cache as CudaKvCache ?? throw new ArgumentException("the cache belongs to another backend", nameof(cache));
+
+    // Returns the number of query heads.
+    private static int RequireQueries(CudaTensor query, CudaKvCache cache, int layer, int first)
+    {
+        KvCacheShape shape = cache.Shape;
+        int heads = query.Columns / shape.HeadDim;
+        Require(query.Columns % shape.HeadDim == 0 && heads % shape.KvHeads == 0 && heads > 0, $"queries of {query.Columns} for {shape.KvHeads} heads of {shape.HeadDim}");
+        Require(query.Element == Element.F16, "queries are operands of half precision");
+        Require((uint)layer < (uint)shape.Layers, $"layer {layer} of {shape.Layers}");
+        Require(first >= 0 && first <= shape.Capacity - query.Rows, $"positions {first}+{query.Rows} of {shape.Capacity}");
+        return heads;
+    }
+}

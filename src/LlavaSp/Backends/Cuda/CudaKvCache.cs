@@ -1,0 +1,76 @@
+namespace LlavaSp.Backends.Cuda;
+
+/// <summary>
+/// Keys and values in device memory, f16, in pages of <see cref="PagePositions"/> positions that are allocated when they are first written (kernels/README.md,
+/// Key-value cache). One block of memory holds a page of every layer: [layers][keys, values][kvHeads][64][headDim]. Page numbers count, from the first block on, in
+/// pages of one layer's keys; every block begins at a whole number of them, so that one table serves all layers.
+/// </summary>
+internal sealed class CudaKvCache : KvCache
+{
+    /// <summary>Positions of a page.</summary>
+    public const int PagePositions = 64;
+
+    private readonly CudaDevice _device;
+    private readonly DeviceBlock _table;
+    private readonly List<DeviceBlock> _blocks = [];
+    private readonly long _pageBytes;
+    private ulong _first;
+
+    /// <summary>An empty cache: only the page table is allocated.</summary>
+    /// <exception cref="ArgumentException">The shape is no cache, or not of f16.</exception>
+    public CudaKvCache(CudaDevice device, KvCacheShape shape) : base(shape)
+    {
+        if (shape.Layers < 1 || shape.KvHeads < 1 || shape.HeadDim < 2 || shape.HeadDim % 2 != 0 || shape.Capacity < 1)
+            throw new ArgumentException($"{shape} is no cache", nameof(shape));
+        if (shape.Format != KvFormat.F16) throw new ArgumentException("this device holds keys and values in f16", nameof(shape));
+        _device = device;
+        _pageBytes = (long)shape.KvHeads * PagePositions * shape.HeadDim * sizeof(ushort);
+        _table = device.Allocate(PagesOf(shape.Capacity) * sizeof(int), "the page table of a key-value cache");
+    }
+
+    /// <summary>The table on the device: page number of each 64 positions, for as many as <see cref="Reserve"/> was asked for.</summary>
+    public ulong Pages => _table.Address;
+
+    /// <summary>Positions that have memory.</summary>
+    public int Reserved => Math.Min(_blocks.Count * PagePositions, Shape.Capacity);
+
+    /// <summary>Where page 0 of a layer's keys is, or would be.</summary>
+    public ulong Keys(int layer) => _first + (ulong)(2L * layer * _pageBytes);
+
+    /// <summary>Where page 0 of a layer's values is, or would be.</summary>
+    public ulong Values(int layer) => Keys(layer) + (ulong)_pageBytes;
+
+    /// <summary>
+    /// Makes room for the first <paramref name="positions"/> positions; queues the table's new entries behind the work under way. Does nothing if they have room.
+    /// </summary>
+    /// <exception cref="DeviceException">There is no memory for them; what was there stays.</exception>
+    public void Reserve(int positions)
+    {
+        if (positions > Shape.Capacity) throw new ArgumentException($"{positions} positions in a cache of {Shape.Capacity}", nameof(positions));
+        while (_blocks.Count < PagesOf(positions))
+        {
+            // The pool knows nothing of pages: room to begin at the next whole one.
+            long slack = _blocks.Count == 0 ? 0 : _pageBytes - 1;
+            DeviceBlock block = _device.Allocate(2 * Shape.Layers * _pageBytes + slack, $"positions {_blocks.Count * PagePositions} and on of a key-value cache");
+            if (_blocks.Count == 0) _first = block.Address;
+            long distance = (long)(block.Address - _first), number = distance / _pageBytes;
+            if (distance > 0 && distance % _pageBytes != 0) number++;
+            _device.Fill(_table.Address + (ulong)_blocks.Count * sizeof(int), (uint)checked((int)number), 1);
+            _blocks.Add(block);
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+        {
+            foreach (DeviceBlock block in _blocks) block.Dispose();
+            _table.Dispose();
+        }
+
+        base.Dispose(disposing);
+    }
+
+    private static long PagesOf(int positions) => ((long)positions + PagePositions - 1) / PagePositions;
+}
