@@ -114,7 +114,7 @@ REGISTER_KERNEL(test_transpose);
 // What each thread sees of itself and of its warp; parameters of mixed sizes.
 KERNEL(test_identity, 1024, 1)(int* out, float scale, const float* in, int a, int64_t unused, float b) {
     const int thread = (block_z() * grid_y() + block_y()) * grid_x() + block_x();
-    const uint32_t odd = ballot(lane_id() % 2 == 1);
+    const uint32_t odd = warp_ballot(lane_id() % 2 == 1);
     const int next = shuffle(lane_id() * 10, (lane_id() + 1) % kWarp);
     int* mine = out + (int64_t(thread) * block_threads() + thread_x()) * 4;
     stg(mine, thread);
