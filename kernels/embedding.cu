@@ -8,8 +8,6 @@
 
 namespace embedding {
 constexpr int kThreads = 128;
-/// Columns of a block: 4 lanes hold a row's part of a tile of 16.
-constexpr int kColumns = kThreads / 4 * 16;
 
 DEVICE void write_pair(float* row, int column, int columns, f16x2 pair) {
     const f32x2 v = to_float(pair);

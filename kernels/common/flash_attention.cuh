@@ -2,6 +2,7 @@
 // with their running softmax. Nothing of size queries x keys leaves the registers.
 #pragma once
 
+#include "elements.cuh"
 #include "warp.cuh"
 
 /// Positions of a page of the key-value cache.
@@ -13,10 +14,6 @@ constexpr int kBlocks128 = 2;
 #else
 constexpr int kBlocks128 = 3;
 #endif
-
-/// Element types of activations, as C# numbers them.
-constexpr int kElementF32 = 0;
-constexpr int kElementF16 = 1;
 
 /// Writes element `index` of an activation.
 DEVICE void store_element(void* output, int64_t index, int element, float value) {

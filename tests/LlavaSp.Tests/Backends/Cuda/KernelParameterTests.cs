@@ -1,8 +1,9 @@
 using System.Globalization;
+using System.Reflection;
 using System.Runtime.InteropServices;
 using LlavaSp.Backends;
 using LlavaSp.Backends.Cuda;
-using Xunit;
+using LlavaSp.Quantization;
 
 namespace LlavaSp.Tests.Backends.Cuda;
 
@@ -18,7 +19,7 @@ public sealed class KernelParameterTests
     public void EveryStructHasTheParametersOfItsKernel()
     {
         Dictionary<string, List<(int Offset, int Size)>> table = Table();
-        IReadOnlyList<(string Name, Type Arguments)> kernels = LaunchedKernels();
+        List<(string Name, Type Arguments)> kernels = LaunchedKernels();
         Assert.NotEmpty(kernels);
         string[] wrong = [.. kernels.Select(kernel => Mismatch(kernel.Name, table, kernel.Arguments)).OfType<string>()];
         Assert.True(wrong.Length == 0, string.Join('\n', wrong));
@@ -86,19 +87,73 @@ public sealed class KernelParameterTests
         return table;
     }
 
-    /// <summary>Names and structs that the backend found its kernels with, on the emulator: it needs no GPU.</summary>
-    private static IReadOnlyList<(string Name, Type Arguments)> LaunchedKernels()
+    /// <summary>Names and structs that the backend finds its kernels with, on the emulator: it needs no GPU.</summary>
+    private static List<(string Name, Type Arguments)> LaunchedKernels()
     {
-        try
+        var kernels = new List<(string Name, Type Arguments)>();
+        foreach (bool int8Activations in new[] { false, true })
         {
-            using var backend = new CudaBackend(new DeviceOptions { Device = "cuda-emulator" });
-            return [.. backend.Module.Kernels];
+            CudaBackend backend;
+            try
+            {
+                backend = new CudaBackend(new DeviceOptions("cuda-emulator", Int8Activations: int8Activations));
+            }
+            catch (DeviceException e)
+            {
+                Cannot(e.Message);
+                throw;
+            }
+
+            using (backend)
+            {
+                CreateTables(backend);
+                MultiplyInEveryForm(backend);
+                kernels.AddRange(backend.Module.Kernels);
+            }
         }
-        catch (DeviceException e)
+
+        return kernels;
+    }
+
+    /// <summary>A table of kernels is otherwise made by the first operation that needs it: any class here that is built from the module.</summary>
+    private static void CreateTables(CudaBackend backend)
+    {
+        foreach (Type type in typeof(CudaBackend).Assembly.GetTypes().Where(type => type.Namespace == typeof(CudaBackend).Namespace))
         {
-            Cannot(e.Message);
-            throw;
+            foreach (ConstructorInfo constructor in type.GetConstructors())
+            {
+                Type[] parameters = [.. constructor.GetParameters().Select(parameter => parameter.ParameterType)];
+                if (!parameters.Contains(typeof(CudaModule))) continue;
+                object table = constructor.Invoke([.. parameters.Select(parameter => Argument(parameter, backend))]);
+                (table as IDisposable)?.Dispose();
+            }
         }
+
+        static object Argument(Type parameter, CudaBackend backend) =>
+            parameter == typeof(CudaModule) ? backend.Module
+            : parameter == typeof(CudaDevice) ? backend.Device
+            : parameter == typeof(int) ? backend.Device.Multiprocessors
+            : throw new InvalidOperationException($"this test does not know what {parameter} is to a table of kernels");
+    }
+
+    /// <summary>The kernels of matrix products are found one by one, by their form and the weights.</summary>
+    private static void MultiplyInEveryForm(CudaBackend backend)
+    {
+        foreach (WeightFormat format in new[] { WeightFormat.F16, WeightFormat.Int8(32), WeightFormat.Int8(), WeightFormat.Int4() })
+        {
+            using Weight weight = backend.CreateWeight(new MatrixSource(16, 64, new float[16 * 64]), format);
+            foreach (LinearForm form in LinearPlan.Forms)
+            {
+                if (form.Kind != LinearKind.Streaming && ((CudaWeight)weight).Int8Mma != (form.Kind == LinearKind.Integer)) continue;
+                foreach (Precision precision in Enum.GetValues<Precision>())
+                {
+                    using Tensor x = CudaTesting.Tensor(backend, precision, 1, 64, new float[64]), y = backend.CreateTensor(1, 16);
+                    backend.Product((CudaTensor)y, (CudaTensor)x, (CudaWeight)weight, default, null, gated: false, form);
+                }
+            }
+        }
+
+        backend.Synchronize();
     }
 
     /// <summary>Skips the test, or fails it where the compilers are required.</summary>
