@@ -61,6 +61,15 @@ uint32_t Block::random() {
     return uint32_t(random_ >> 16);
 }
 
+uintptr_t Block::stack_top(const Lane& lane) const {
+    return reinterpret_cast<uintptr_t>(stacks_.bottom(lane.thread)) + FiberStacks::size() - 64;
+}
+
+bool Block::below_stack(const Lane& lane, uintptr_t address) const {
+    const uintptr_t bottom = reinterpret_cast<uintptr_t>(stacks_.bottom(lane.thread));
+    return address < bottom && bottom - address <= 4096;
+}
+
 bool Block::run(const KernelLaunch& launch, LaunchState& state, int64_t index) {
     launch_ = &launch;
     state_ = &state;

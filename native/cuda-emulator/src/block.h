@@ -68,8 +68,10 @@ class Block {
     const KernelLaunch& launch() const { return *launch_; }
     Warp& warp(int index) { return warps_[index]; }
     int warps() const { return warp_count_; }
-    uint32_t random();
-    Order order() const { return order_; }
+    /// An aligned address at the upper end of the lane's stack.
+    uintptr_t stack_top(const Lane& lane) const;
+    /// Whether the address is where a stack goes that is too deep.
+    bool below_stack(const Lane& lane, uintptr_t address) const;
 
   private:
     FiberStacks stacks_;
@@ -86,6 +88,7 @@ class Block {
     bool failed_ = false;
     void* host_stack_pointer_ = nullptr;
 
+    uint32_t random();
     static void fiber_main();
     Lane* next_in(const Warp& warp, int after);
     Lane* next(const Lane* from);
@@ -98,12 +101,9 @@ inline Lane& current_lane() { return *static_cast<Lane*>(current_thread); }
 /// "kernel k, block (x, y, z), thread t".
 std::string place_of(const Lane& lane);
 
-/// The lanes of a warp meet in a collective; the last to come runs execute(warp) for all.
-template <typename Execute>
-inline void gather(Lane& lane, Wait what, Execute execute);
-
 [[noreturn]] void refuse_collective(Lane& lane, Wait what);
 
+/// The lanes of a warp meet in a collective; the last to come runs execute(warp) for all.
 template <typename Execute>
 inline void gather(Lane& lane, Wait what, Execute execute) {
     Warp& warp = *lane.warp;

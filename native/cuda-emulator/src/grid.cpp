@@ -12,6 +12,7 @@
 
 #include "block.h"
 #include "errors.h"
+#include "faults.h"
 #include "kernel_launch.h"
 
 namespace emulator {
@@ -139,6 +140,7 @@ CUresult run_launch(const KernelLaunch& launch) {
     std::atomic<int64_t> taken{0};
     const int helpers = int(std::min<int64_t>(workers().count(), count - 1));
     workers().run(helpers, [&](int worker) {
+        catch_faults();
         Block& block = block_of(worker);
         while (!state.failed) {
             const int64_t next = taken++;
