@@ -122,7 +122,9 @@ TEST_F(ErrorsTest, FailedLaunchStaysUntilReset) {
     ASSERT_EQ(CUDA_ERROR_ILLEGAL_ADDRESS, run("bug_store_behind", 1, 64, 0, y.at(), 64, 1));
     CUdeviceptr pointer;
     EXPECT_EQ(CUDA_ERROR_ILLEGAL_ADDRESS, cuMemAlloc_v2(&pointer, 4));
+    EXPECT_EQ(CUDA_ERROR_INVALID_VALUE, cuMemFree_v2(y.at(1)));
     EXPECT_EQ(CUDA_ERROR_ILLEGAL_ADDRESS, cuCtxSynchronize());
+    expect_text({"bug_store_behind", "thread 1"});
     lspEmulatorClearError();
     EXPECT_EQ(CUDA_SUCCESS, cuCtxSynchronize());
 }
