@@ -89,6 +89,9 @@ public sealed partial class CudaBackend : IBackend
     }
 
     /// <inheritdoc/>
+    public IStepRecorder CreateStepRecorder() => new StepGraph(_device);
+
+    /// <inheritdoc/>
     public void Synchronize() => _device.Synchronize();
 
     /// <inheritdoc/>

@@ -21,6 +21,7 @@ internal sealed unsafe class DevicePool(ContextHandle context, StreamHandle stre
     private const int OwnSegmentShare = 4;
 
     private readonly List<Segment> _segments = [];
+    private readonly List<(Segment Segment, long Offset, long Size)> _kept = [];
     private readonly ConcurrentQueue<DeviceBlock> _abandoned = new();
 
     /// <summary>Bytes of blocks that are handed out.</summary>
@@ -31,6 +32,19 @@ internal sealed unsafe class DevicePool(ContextHandle context, StreamHandle stre
 
     /// <summary>Most bytes ever taken from the device.</summary>
     public long PeakBytes { get; private set; }
+
+    /// <summary>Whether blocks that are given back stay as they are until this is false again: the launches that use them were not made yet.</summary>
+    public bool KeepFreed
+    {
+        get;
+        set
+        {
+            field = value;
+            if (value) return;
+            foreach ((Segment segment, long offset, long size) in _kept) Free(segment, offset, size);
+            _kept.Clear();
+        }
+    }
 
     /// <summary>A block with undefined contents.</summary>
     /// <param name="bytes">Size; 0 counts as 1.</param>
@@ -59,6 +73,12 @@ internal sealed unsafe class DevicePool(ContextHandle context, StreamHandle stre
     public void Free(Segment segment, long offset, long size)
     {
         if (segment.Memory.IsClosed) return;
+        if (KeepFreed)
+        {
+            _kept.Add((segment, offset, size));
+            return;
+        }
+
         segment.Give(offset, size);
         UsedBytes -= size;
         if (segmentBytes == 0) Release(segment);
