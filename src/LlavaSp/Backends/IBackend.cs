@@ -122,6 +122,9 @@ public interface IBackend : IDisposable
     /// <summary>Most bytes of its own memory that the device has held; 0 where that is this machine's memory.</summary>
     long PeakDeviceBytes => 0;
 
+    /// <summary>Bytes of the device's own memory; 0 where that is this machine's memory.</summary>
+    long DeviceBytes => 0;
+
     /// <summary>The weight format taken when none is asked for.</summary>
     /// <param name="stored">Format of the checkpoint.</param>
     WeightFormat DefaultFormat(WeightFormat stored) => stored;

@@ -52,6 +52,9 @@ public sealed partial class CudaBackend : IBackend
     /// <inheritdoc/>
     public long PeakDeviceBytes => _device.Pool.PeakBytes;
 
+    /// <inheritdoc/>
+    public long DeviceBytes => _device.Pool.TotalBytes;
+
     /// <summary>The device.</summary>
     internal CudaDevice Device => _device;
 

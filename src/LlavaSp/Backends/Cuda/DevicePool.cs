@@ -33,6 +33,9 @@ internal sealed unsafe class DevicePool(ContextHandle context, StreamHandle stre
     /// <summary>Most bytes ever taken from the device.</summary>
     public long PeakBytes { get; private set; }
 
+    /// <summary>Bytes of the whole device.</summary>
+    public long TotalBytes => MemoryOfDevice().Total;
+
     /// <summary>Whether blocks that are given back stay as they are until this is false again: the launches that use them were not made yet.</summary>
     public bool KeepFreed
     {
@@ -146,14 +149,23 @@ internal sealed unsafe class DevicePool(ContextHandle context, StreamHandle stre
 
     private DeviceException OutOfMemory(long size, string what)
     {
-        nint free = 0, total = 0;
-        context.MakeCurrent();
-        context.Driver.MemGetInfo(&free, &total);
+        (long free, long total) = MemoryOfDevice();
         return new DeviceException(
             $"out of device memory: {what} needs {Megabytes(size)}, {Megabytes(free)} of {Megabytes(total)} are free, {Megabytes(UsedBytes)} are in use here: "
-            + "take smaller weights (next to f16, --weights int8 needs about half, int4 less than a third) or a shorter context");
+            + "take smaller weights (--weights int8 or int4) or a shorter context")
+        {
+            IsOutOfMemory = true,
+        };
 
-        static string Megabytes(long bytes) => $"{(bytes + (1 << 20) - 1) >> 20} MiB";
+        static string Megabytes(long bytes) => $"{bytes / 1e6:f2} MB";
+    }
+
+    private (long Free, long Total) MemoryOfDevice()
+    {
+        nint free = 0, total = 0;
+        context.MakeCurrent();
+        context.Driver.ThrowOnError(context.Driver.MemGetInfo(&free, &total), "cuMemGetInfo", "asking for the size of the device's memory");
+        return (free, total);
     }
 
     /// <summary>One allocation of the driver and what of it is free, in order.</summary>
