@@ -18,7 +18,9 @@
 // cycle.
 #include "common/flash_attention.cuh"
 
+namespace decode_flash {
 constexpr int kWarps = 4;
+constexpr int kThreads = kWarps * kWarp;
 constexpr int kRows = 16;
 constexpr int kStages = 2;
 
@@ -52,10 +54,9 @@ DEVICE void load_queries(QueryRows<Width>& state, int rows, int head_dim, RowAt 
 /// split s: partial_output [R, splits, head_dim], not divided by the sum, and partial_softmax [R, splits, 2]: largest
 /// score, sum; not touched if there is one split. Shared memory: 2 * 4 * 2 tiles of 16 x Width halves.
 template <int Width>
-DEVICE void decode_attention(void* output, float* partial_output, float* partial_softmax, const f16* query,
-                             const f16* keys, const f16* values, const int* pages, const int* lengths, int output_ld,
-                             int output_element, int query_ld, int page_ld, int length, int m, int heads, int kv_heads,
-                             int head_dim, float scale) {
+DEVICE void run(void* output, float* partial_output, float* partial_softmax, const f16* query, const f16* keys,
+                const f16* values, const int* pages, const int* lengths, int output_ld, int output_element,
+                int query_ld, int page_ld, int length, int m, int heads, int kv_heads, int head_dim, float scale) {
     const int lane = lane_id(), warp = warp_id(), sequence = block_z(), split = block_x(), splits = grid_x();
     const int kv_head = block_y() % kv_heads, first_row = block_y() / kv_heads * kRows;
     const int group = heads / kv_heads, rows = minimum(m * group - first_row, kRows);
@@ -146,7 +147,7 @@ DEVICE void decode_attention(void* output, float* partial_output, float* partial
             if (splits > 1) {
                 stg(partial_output + (result * splits + split) * head_dim + column, total);
             } else {
-                store_element(output, int64_t(output_row(row)) * output_ld + head_of(row) * head_dim + column,
+                store_output(output, int64_t(output_row(row)) * output_ld + head_of(row) * head_dim + column,
                               output_element, total * inverse);
             }
         }
@@ -156,26 +157,9 @@ DEVICE void decode_attention(void* output, float* partial_output, float* partial
     }
 }
 
-#define DECODE_ATTENTION(width, blocks)                                                                             \
-    KERNEL(decode_attention_##width, kWarps* kWarp, blocks)                                                         \
-    (void* output, float* partial_output, float* partial_softmax, const f16* query, const f16* keys,                \
-     const f16* values, const int* pages, const int* lengths, int output_ld, int output_element, int query_ld,      \
-     int page_ld, int length, int m, int heads, int kv_heads, int head_dim, float scale) {                          \
-        decode_attention<width>(output, partial_output, partial_softmax, query, keys, values, pages, lengths,       \
-                                output_ld, output_element, query_ld, page_ld, length, m, heads, kv_heads, head_dim, \
-                                scale);                                                                             \
-    }                                                                                                               \
-    REGISTER_KERNEL(decode_attention_##width)
-
-DECODE_ATTENTION(16, 4);
-DECODE_ATTENTION(32, 4);
-DECODE_ATTENTION(64, 3);
-DECODE_ATTENTION(128, 2);
-
 /// One warp per row R = row * heads + head of `results`; at most 32 splits. Grid (results / 4, rounded up), 4 warps.
-KERNEL(decode_combine, kWarps* kWarp, 8)
-(void* output, const float* partial_output, const float* partial_softmax, int output_ld, int output_element,
- int results, int splits, int heads, int head_dim, float scale) {
+DEVICE void combine(void* output, const float* partial_output, const float* partial_softmax, int output_ld,
+                    int output_element, int results, int splits, int heads, int head_dim, float scale) {
     const int lane = lane_id(), result = minimum(block_x() * kWarps + warp_id(), results - 1);
     f32x2 mine = {minus_infinity(), 0};
     if (lane < splits) mine = ldg(reinterpret_cast<const f32x2*>(partial_softmax) + int64_t(result) * splits + lane);
@@ -192,9 +176,34 @@ KERNEL(decode_combine, kWarps* kWarp, 8)
             if (factor != 0 && column < head_dim) total += factor * ldg(source + s * head_dim + column);
         }
         if (column < head_dim && block_x() * kWarps + warp_id() < results) {
-            store_element(output, int64_t(result / heads) * output_ld + result % heads * head_dim + column,
+            store_output(output, int64_t(result / heads) * output_ld + result % heads * head_dim + column,
                           output_element, total * inverse);
         }
     }
+}
+
+}  // namespace decode_flash
+
+#define DECODE_ATTENTION(width, blocks)                                                                              \
+    KERNEL(decode_attention_##width, decode_flash::kThreads, blocks)                                                 \
+    (void* output, float* partial_output, float* partial_softmax, const f16* query, const f16* keys,                 \
+     const f16* values, const int* pages, const int* lengths, int output_ld, int output_element, int query_ld,       \
+     int page_ld, int length, int m, int heads, int kv_heads, int head_dim, float scale) {                           \
+        decode_flash::run<width>(output, partial_output, partial_softmax, query, keys, values, pages, lengths,       \
+                                 output_ld, output_element, query_ld, page_ld, length, m, heads, kv_heads, head_dim, \
+                                 scale);                                                                             \
+    }                                                                                                                \
+    REGISTER_KERNEL(decode_attention_##width)
+
+DECODE_ATTENTION(16, 4);
+DECODE_ATTENTION(32, 4);
+DECODE_ATTENTION(64, 3);
+DECODE_ATTENTION(128, 2);
+
+KERNEL(decode_combine, decode_flash::kThreads, 8)
+(void* output, const float* partial_output, const float* partial_softmax, int output_ld, int output_element,
+ int results, int splits, int heads, int head_dim, float scale) {
+    decode_flash::combine(output, partial_output, partial_softmax, output_ld, output_element, results, splits, heads,
+                          head_dim, scale);
 }
 REGISTER_KERNEL(decode_combine);

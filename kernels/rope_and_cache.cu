@@ -11,6 +11,7 @@
 // 4090 (1,008 GB/s); m = 1: 49 KB, a launch. Registers are few; occupancy is full.
 #include "common/flash_attention.cuh"
 
+namespace rope {
 constexpr int kThreads = 256;
 
 /// Count consecutive elements as float32; their address is a multiple of their size together.
@@ -74,9 +75,9 @@ DEVICE void rotate(f16* destination, const Element* source, const float* cos, co
 /// query: rows of query_ld; qkv: rows of ld; cos, sin: rows of cos_ld, sin_ld; keys, values: pages
 /// [kv_heads][64][head_dim]; pages [batch, page_ld]; lengths [batch], after these rows, or null.
 template <typename Element>
-DEVICE void rope_and_cache(f16* query, f16* keys, f16* values, const Element* qkv, const float* cos, const float* sin,
-                           const int* pages, const int* lengths, int query_ld, int ld, int cos_ld, int sin_ld,
-                           int page_ld, int m, int first, int heads, int kv_heads, int head_dim) {
+DEVICE void run(f16* query, f16* keys, f16* values, const Element* qkv, const float* cos, const float* sin,
+                const int* pages, const int* lengths, int query_ld, int ld, int cos_ld, int sin_ld, int page_ld, int m,
+                int first, int heads, int kv_heads, int head_dim) {
     const int half = head_dim / 2, row = block_x(), sequence = row / m;
     const bool wide = half % 8 == 0;
     const int work = wide ? half / 8 : half;  // threads of one head
@@ -102,14 +103,16 @@ DEVICE void rope_and_cache(f16* query, f16* keys, f16* values, const Element* qk
     }
 }
 
-#define ROPE_AND_CACHE(name, Element)                                                                                 \
-    KERNEL(name, kThreads, 4)                                                                                         \
-    (f16 * query, f16 * keys, f16 * values, const Element* qkv, const float* cos, const float* sin, const int* pages, \
-     const int* lengths, int query_ld, int ld, int cos_ld, int sin_ld, int page_ld, int m, int first, int heads,      \
-     int kv_heads, int head_dim) {                                                                                    \
-        rope_and_cache(query, keys, values, qkv, cos, sin, pages, lengths, query_ld, ld, cos_ld, sin_ld, page_ld, m,  \
-                       first, heads, kv_heads, head_dim);                                                             \
-    }                                                                                                                 \
+}  // namespace rope
+
+#define ROPE_AND_CACHE(name, Element)                                                                                  \
+    KERNEL(name, rope::kThreads, 4)                                                                                    \
+    (f16 * query, f16 * keys, f16 * values, const Element* qkv, const float* cos, const float* sin, const int* pages,  \
+     const int* lengths, int query_ld, int ld, int cos_ld, int sin_ld, int page_ld, int m, int first, int heads,       \
+     int kv_heads, int head_dim) {                                                                                     \
+        rope::run(query, keys, values, qkv, cos, sin, pages, lengths, query_ld, ld, cos_ld, sin_ld, page_ld, m, first, \
+                  heads, kv_heads, head_dim);                                                                          \
+    }                                                                                                                  \
     REGISTER_KERNEL(name)
 
 ROPE_AND_CACHE(rope_and_cache_f16, f16);
