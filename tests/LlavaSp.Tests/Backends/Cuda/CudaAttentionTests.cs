@@ -105,12 +105,14 @@ public sealed class CudaAttentionTests : IDisposable
         CudaTensor x = (CudaTensor)query, z = (CudaTensor)output;
         using DeviceBlock deviceLengths = _cuda.Device.Allocate(lengths.Length * sizeof(int));
         using DeviceBlock partial = _cuda.Device.Allocate(Math.Max(1, AttentionKernels.PartialBytes(splits, Rows, Heads, HeadDim, lengths.Length)));
+        using DeviceBlock arrived = _cuda.Device.Allocate(sizeof(int) * AttentionKernels.Counters(Rows, Heads, KvHeads, lengths.Length));
+        _cuda.Device.Fill(arrived.Address, 0, arrived.Bytes / sizeof(int));
         _cuda.Device.Upload<int>(deviceLengths.Address, lengths);
         new AttentionKernels(_cuda.Module, 4).Decode(
             new DecodeAttentionArguments
             {
                 Output = z.Address, OutputStride = z.Stride, OutputElement = (int)z.Element, Query = x.Address, QueryStride = x.Stride, Keys = cache.Keys(0),
-                Values = cache.Values(0), Pages = cache.Pages, PageStride = 4, Lengths = deviceLengths.Address, Rows = Rows, Heads = Heads, KvHeads = KvHeads,
+                Values = cache.Values(0), Pages = cache.Pages, PageStride = 4, Arrived = arrived.Address, Lengths = deviceLengths.Address, Rows = Rows, Heads = Heads, KvHeads = KvHeads,
                 HeadDim = HeadDim, Scale = AttentionKernels.Scale(HeadDim),
             },
             lengths.Length, splits, partial.Address);
