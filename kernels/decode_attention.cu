@@ -6,8 +6,9 @@
 // Called by CudaBackend.CausalAttention. decode_attention: grid (splits, kv_heads * row tiles, batch). A split is a
 // range of pages; each of the block's 4 warps takes 16 positions of every page with a softmax of its own, copies what
 // it needs into memory of its own (no barriers in the loop), and the four are merged in order at the end. With one
-// split that is the output; else decode_combine merges the splits' maxima, sums and outputs (float32) in their order:
-// one warp per output row and head. The split depends on length and grid alone: the same call gives the same bits.
+// split that is the output; else every block writes its maxima, sums and outputs (float32), and whichever comes last
+// merges those of all splits in their order: nobody waits, and there is no second launch. The split depends on length
+// and grid alone: the same call gives the same bits.
 //
 // 7B, position 1024: 32 heads of 128, one layer: 16.8 MB of keys and values, 17 MFLOP. Floor on an RTX 4090: 16.6 us
 // (1,008 GB/s). With 4 splits the partial results are 66 KB written and read: 0.8 % more.
@@ -18,7 +19,9 @@
 // cycle.
 #include "common/flash_attention.cuh"
 
+namespace decode_flash {
 constexpr int kWarps = 4;
+constexpr int kThreads = kWarps * kWarp;
 constexpr int kRows = 16;
 constexpr int kStages = 2;
 
@@ -47,15 +50,42 @@ DEVICE void load_queries(QueryRows<Width>& state, int rows, int head_dim, RowAt 
     }
 }
 
+/// Merges what the splits left of one row, by one warp: the head_dim elements of output from `first` on.
+DEVICE void combine(void* output, int64_t first, int output_element, const float* partial_output,
+                    const float* partial_softmax, int splits, int head_dim, float scale) {
+    const int lane = lane_id();
+    float top = minus_infinity(), sum = 0;
+    if (lane < splits) {
+        top = ldg_shared_by_blocks(partial_softmax + 2 * lane);
+        sum = ldg_shared_by_blocks(partial_softmax + 2 * lane + 1);
+    }
+    // A split without a position for this row has a sum of 0.
+    const float largest = warp_max(top);
+    const float weight = sum == 0 ? 0 : exp2_fast((top - largest) * scale);
+    const float inverse = 1 / warp_sum(weight * sum);
+    for (int begin = 0; begin < head_dim; begin += kWarp) {
+        const int column = begin + lane;
+        float total = 0;
+        for (int s = 0; s < splits; s++) {
+            const float factor = shuffle(weight, s);
+            if (factor != 0 && column < head_dim) {
+                total += factor * ldg_shared_by_blocks(partial_output + s * head_dim + column);
+            }
+        }
+        if (column < head_dim) store_output(output, first + column, output_element, total * inverse);
+    }
+}
+
 /// keys, values: pages [kv_heads][64][head_dim]; pages [batch, page_ld]: the number of each 64 positions' page; lengths
 /// [batch], or null: every sequence has `length`. Partial results of row R = (sequence * m + i) * heads + head and
 /// split s: partial_output [R, splits, head_dim], not divided by the sum, and partial_softmax [R, splits, 2]: largest
-/// score, sum; not touched if there is one split. Shared memory: 2 * 4 * 2 tiles of 16 x Width halves.
+/// score, sum. arrived [batch, grid y]: zeros, and zeros again afterwards. None of them is touched if there is one
+/// split, of which there are at most 32. Shared memory: 2 * 4 * 2 tiles of 16 x Width halves.
 template <int Width>
-DEVICE void decode_attention(void* output, float* partial_output, float* partial_softmax, const f16* query,
-                             const f16* keys, const f16* values, const int* pages, const int* lengths, int output_ld,
-                             int output_element, int query_ld, int page_ld, int length, int m, int heads, int kv_heads,
-                             int head_dim, float scale) {
+DEVICE void run(void* output, float* partial_output, float* partial_softmax, int* arrived, const f16* query,
+                const f16* keys, const f16* values, const int* pages, const int* lengths, int output_ld,
+                int output_element, int query_ld, int page_ld, int length, int m, int heads, int kv_heads, int head_dim,
+                float scale) {
     const int lane = lane_id(), warp = warp_id(), sequence = block_z(), split = block_x(), splits = grid_x();
     const int kv_head = block_y() % kv_heads, first_row = block_y() / kv_heads * kRows;
     const int group = heads / kv_heads, rows = minimum(m * group - first_row, kRows);
@@ -146,24 +176,44 @@ DEVICE void decode_attention(void* output, float* partial_output, float* partial
             if (splits > 1) {
                 stg(partial_output + (result * splits + split) * head_dim + column, total);
             } else {
-                store_element(output, int64_t(output_row(row)) * output_ld + head_of(row) * head_dim + column,
-                              output_element, total * inverse);
+                store_output(output, int64_t(output_row(row)) * output_ld + head_of(row) * head_dim + column,
+                             output_element, total * inverse);
             }
         }
         if (splits > 1 && lane == 0) {
             stg(reinterpret_cast<f32x2*>(partial_softmax) + result * splits + split, f32x2{top, sum});
         }
     }
+    if (splits == 1) return;
+
+    // The last block of these rows merges.
+    barrier();
+    int* const is_last = reinterpret_cast<int*>(shared_memory());
+    if (thread_x() == 0) {
+        int* counter = arrived + sequence * grid_y() + block_y();
+        const bool last = atomic_increment(counter) == splits - 1;
+        if (last) stg(counter, 0);
+        sts(is_last, int(last));
+    }
+    barrier();
+    if (lds(is_last) == 0) return;
+    for (int row = warp; row < rows; row += kWarps) {
+        const int64_t result = (int64_t(output_row(row)) * heads + head_of(row)) * splits;
+        combine(output, int64_t(output_row(row)) * output_ld + head_of(row) * head_dim, output_element,
+                partial_output + result * head_dim, partial_softmax + 2 * result, splits, head_dim, scale);
+    }
 }
 
+}  // namespace decode_flash
+
 #define DECODE_ATTENTION(width, blocks)                                                                             \
-    KERNEL(decode_attention_##width, kWarps* kWarp, blocks)                                                         \
-    (void* output, float* partial_output, float* partial_softmax, const f16* query, const f16* keys,                \
+    KERNEL(decode_attention_##width, decode_flash::kThreads, blocks)                                                \
+    (void* output, float* partial_output, float* partial_softmax, int* arrived, const f16* query, const f16* keys,  \
      const f16* values, const int* pages, const int* lengths, int output_ld, int output_element, int query_ld,      \
      int page_ld, int length, int m, int heads, int kv_heads, int head_dim, float scale) {                          \
-        decode_attention<width>(output, partial_output, partial_softmax, query, keys, values, pages, lengths,       \
-                                output_ld, output_element, query_ld, page_ld, length, m, heads, kv_heads, head_dim, \
-                                scale);                                                                             \
+        decode_flash::run<width>(output, partial_output, partial_softmax, arrived, query, keys, values, pages,      \
+                                 lengths, output_ld, output_element, query_ld, page_ld, length, m, heads, kv_heads, \
+                                 head_dim, scale);                                                                  \
     }                                                                                                               \
     REGISTER_KERNEL(decode_attention_##width)
 
@@ -171,30 +221,3 @@ DECODE_ATTENTION(16, 4);
 DECODE_ATTENTION(32, 4);
 DECODE_ATTENTION(64, 3);
 DECODE_ATTENTION(128, 2);
-
-/// One warp per row R = row * heads + head of `results`; at most 32 splits. Grid (results / 4, rounded up), 4 warps.
-KERNEL(decode_combine, kWarps* kWarp, 8)
-(void* output, const float* partial_output, const float* partial_softmax, int output_ld, int output_element,
- int results, int splits, int heads, int head_dim, float scale) {
-    const int lane = lane_id(), result = minimum(block_x() * kWarps + warp_id(), results - 1);
-    f32x2 mine = {minus_infinity(), 0};
-    if (lane < splits) mine = ldg(reinterpret_cast<const f32x2*>(partial_softmax) + int64_t(result) * splits + lane);
-    const float top = warp_max(mine.x);
-    const float weight = mine.y == 0 ? 0 : exp2_fast((mine.x - top) * scale);
-    const float inverse = 1 / warp_sum(weight * mine.y);
-    const float* source = partial_output + int64_t(result) * splits * head_dim;
-    for (int begin = 0; begin < head_dim; begin += kWarp) {
-        const int column = begin + lane;
-        float total = 0;
-        for (int s = 0; s < splits; s++) {
-            const float factor = shuffle(weight, s);
-            // A split without a position for this row has a sum of 0.
-            if (factor != 0 && column < head_dim) total += factor * ldg(source + s * head_dim + column);
-        }
-        if (column < head_dim && block_x() * kWarps + warp_id() < results) {
-            store_element(output, int64_t(result / heads) * output_ld + result % heads * head_dim + column,
-                          output_element, total * inverse);
-        }
-    }
-}
-REGISTER_KERNEL(decode_combine);

@@ -15,15 +15,16 @@
 // (64) and scores (16) in registers and has 8 or more independent products in flight.
 #include "common/flash_attention.cuh"
 
+namespace prefill_flash {
 constexpr int kQueries = 64;
 constexpr int kThreads = 2 * kQueries;
 
 /// keys, values: pages [kv_heads][64][head_dim]; pages: the number of each 64 positions' page. scale: log2(e) /
 /// sqrt(head_dim). Shared memory: 4 tiles of Keys x Width halves.
 template <int Width, int Keys>
-DEVICE void prefill_attention(void* output, const f16* query, const f16* keys, const f16* values, const int* pages,
-                              int output_ld, int output_element, int query_ld, int m, int first, int heads,
-                              int kv_heads, int head_dim, float scale) {
+DEVICE void run(void* output, const f16* query, const f16* keys, const f16* values, const int* pages, int output_ld,
+                int output_element, int query_ld, int m, int first, int heads, int kv_heads, int head_dim,
+                float scale) {
     static_assert(2 * Keys >= kQueries, "the queries pass through the second stage");
     static_assert(kPage % Keys == 0, "a tile lies in one page");
     f16* const tiles = reinterpret_cast<f16*>(shared_memory());  // [2 stages][keys, values][Keys, Width]
@@ -92,13 +93,15 @@ DEVICE void prefill_attention(void* output, const f16* query, const f16* keys, c
     }
 }
 
-#define PREFILL_ATTENTION(width, tile, blocks)                                                                     \
-    KERNEL(prefill_attention_##width, kThreads, blocks)                                                            \
-    (void* output, const f16* query, const f16* keys, const f16* values, const int* pages, int output_ld,          \
-     int output_element, int query_ld, int m, int first, int heads, int kv_heads, int head_dim, float scale) {     \
-        prefill_attention<width, tile>(output, query, keys, values, pages, output_ld, output_element, query_ld, m, \
-                                       first, heads, kv_heads, head_dim, scale);                                   \
-    }                                                                                                              \
+}  // namespace prefill_flash
+
+#define PREFILL_ATTENTION(width, tile, blocks)                                                                      \
+    KERNEL(prefill_attention_##width, prefill_flash::kThreads, blocks)                                              \
+    (void* output, const f16* query, const f16* keys, const f16* values, const int* pages, int output_ld,           \
+     int output_element, int query_ld, int m, int first, int heads, int kv_heads, int head_dim, float scale) {      \
+        prefill_flash::run<width, tile>(output, query, keys, values, pages, output_ld, output_element, query_ld, m, \
+                                        first, heads, kv_heads, head_dim, scale);                                   \
+    }                                                                                                               \
     REGISTER_KERNEL(prefill_attention_##width)
 
 PREFILL_ATTENTION(16, 64, 4);

@@ -4,47 +4,40 @@
 // the paged cache. Row i of a sequence stands at position first + i, or lengths[sequence] - m + i.
 //
 // Called by CudaBackend.RopeAndCache, instances for float32 and f16 qkv. Grid (batch*m, ceil(work / 256)): a thread
-// takes 8 elements of the first half of a head and the 8 that belong to them in the second half (16-byte accesses); one
-// and one if head_dim/2 is no multiple of 8.
+// takes 4 elements of the first half of a head and the 4 that belong to them in the second half (8- and 16-byte
+// accesses, a warp's side by side); one and one if head_dim/2 is no multiple of 4.
 //
 // 7B, one layer, f16: 24.6 KB in and 24.6 KB out per row, 2 flops per byte. m = 640: 31.5 MB, floor 31 us on an RTX
 // 4090 (1,008 GB/s); m = 1: 49 KB, a launch. Registers are few; occupancy is full.
 #include "common/flash_attention.cuh"
 
+namespace rope {
 constexpr int kThreads = 256;
 
 /// Count consecutive elements as float32; their address is a multiple of their size together.
 template <int Count>
 DEVICE void load(float (&x)[Count], const float* source) {
-    if constexpr (Count == 8) {
-        const f32x4 a = ldg(reinterpret_cast<const f32x4*>(source)),
-                    b = ldg(reinterpret_cast<const f32x4*>(source) + 1);
-        x[0] = a.x, x[1] = a.y, x[2] = a.z, x[3] = a.w;
-        x[4] = b.x, x[5] = b.y, x[6] = b.z, x[7] = b.w;
+    if constexpr (Count == 4) {
+        const f32x4 v = ldg(reinterpret_cast<const f32x4*>(source));
+        x[0] = v.x, x[1] = v.y, x[2] = v.z, x[3] = v.w;
     } else {
         x[0] = ldg(source);
     }
 }
 template <int Count>
 DEVICE void load(float (&x)[Count], const f16* source) {
-    if constexpr (Count == 8) {
-        const u32x4 v = ldg(reinterpret_cast<const u32x4*>(source));
-        const uint32_t words[4] = {v.x, v.y, v.z, v.w};
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const f32x2 pair = to_float(f16x2{words[i]});
-            x[2 * i] = pair.x;
-            x[2 * i + 1] = pair.y;
-        }
+    if constexpr (Count == 4) {
+        const u32x2 v = ldg(reinterpret_cast<const u32x2*>(source));
+        const f32x2 low = to_float(f16x2{v.x}), high = to_float(f16x2{v.y});
+        x[0] = low.x, x[1] = low.y, x[2] = high.x, x[3] = high.y;
     } else {
         x[0] = to_float(ldg(source));
     }
 }
 template <int Count>
 DEVICE void store(f16* destination, const float (&x)[Count]) {
-    if constexpr (Count == 8) {
-        stg(reinterpret_cast<u32x4*>(destination), u32x4{to_f16x2(x[0], x[1]).bits, to_f16x2(x[2], x[3]).bits,
-                                                         to_f16x2(x[4], x[5]).bits, to_f16x2(x[6], x[7]).bits});
+    if constexpr (Count == 4) {
+        stg(reinterpret_cast<u32x2*>(destination), u32x2{to_f16x2(x[0], x[1]).bits, to_f16x2(x[2], x[3]).bits});
     } else {
         stg(destination, to_f16(x[0]));
     }
@@ -74,16 +67,16 @@ DEVICE void rotate(f16* destination, const Element* source, const float* cos, co
 /// query: rows of query_ld; qkv: rows of ld; cos, sin: rows of cos_ld, sin_ld; keys, values: pages
 /// [kv_heads][64][head_dim]; pages [batch, page_ld]; lengths [batch], after these rows, or null.
 template <typename Element>
-DEVICE void rope_and_cache(f16* query, f16* keys, f16* values, const Element* qkv, const float* cos, const float* sin,
-                           const int* pages, const int* lengths, int query_ld, int ld, int cos_ld, int sin_ld,
-                           int page_ld, int m, int first, int heads, int kv_heads, int head_dim) {
+DEVICE void run(f16* query, f16* keys, f16* values, const Element* qkv, const float* cos, const float* sin,
+                const int* pages, const int* lengths, int query_ld, int ld, int cos_ld, int sin_ld, int page_ld, int m,
+                int first, int heads, int kv_heads, int head_dim) {
     const int half = head_dim / 2, row = block_x(), sequence = row / m;
-    const bool wide = half % 8 == 0;
-    const int work = wide ? half / 8 : half;  // threads of one head
+    const bool wide = half % 4 == 0;
+    const int work = wide ? half / 4 : half;  // threads of one head
     const int thread = block_y() * kThreads + thread_x(), head = thread / work;
     if (head >= heads + 2 * kv_heads) return;
     if (lengths != nullptr) first = ldg(lengths + sequence) - m;
-    const int position = first + row % m, column = thread % work * (wide ? 8 : 1);
+    const int position = first + row % m, column = thread % work * (wide ? 4 : 1);
 
     f16* destination = query + int64_t(row) * query_ld + head * head_dim;
     if (head >= heads) {
@@ -96,20 +89,22 @@ DEVICE void rope_and_cache(f16* query, f16* keys, f16* values, const Element* qk
     const float* s = value ? nullptr : sin + int64_t(position) * sin_ld;
     const Element* source = qkv + int64_t(row) * ld + head * head_dim;
     if (wide) {
-        rotate<8>(destination, source, c, s, column, half);
+        rotate<4>(destination, source, c, s, column, half);
     } else {
         rotate<1>(destination, source, c, s, column, half);
     }
 }
 
-#define ROPE_AND_CACHE(name, Element)                                                                                 \
-    KERNEL(name, kThreads, 4)                                                                                         \
-    (f16 * query, f16 * keys, f16 * values, const Element* qkv, const float* cos, const float* sin, const int* pages, \
-     const int* lengths, int query_ld, int ld, int cos_ld, int sin_ld, int page_ld, int m, int first, int heads,      \
-     int kv_heads, int head_dim) {                                                                                    \
-        rope_and_cache(query, keys, values, qkv, cos, sin, pages, lengths, query_ld, ld, cos_ld, sin_ld, page_ld, m,  \
-                       first, heads, kv_heads, head_dim);                                                             \
-    }                                                                                                                 \
+}  // namespace rope
+
+#define ROPE_AND_CACHE(name, Element)                                                                                  \
+    KERNEL(name, rope::kThreads, 4)                                                                                    \
+    (f16 * query, f16 * keys, f16 * values, const Element* qkv, const float* cos, const float* sin, const int* pages,  \
+     const int* lengths, int query_ld, int ld, int cos_ld, int sin_ld, int page_ld, int m, int first, int heads,       \
+     int kv_heads, int head_dim) {                                                                                     \
+        rope::run(query, keys, values, qkv, cos, sin, pages, lengths, query_ld, ld, cos_ld, sin_ld, page_ld, m, first, \
+                  heads, kv_heads, head_dim);                                                                          \
+    }                                                                                                                  \
     REGISTER_KERNEL(name)
 
 ROPE_AND_CACHE(rope_and_cache_f16, f16);

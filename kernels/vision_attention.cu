@@ -13,14 +13,15 @@
 // fill more.
 #include "common/flash_attention.cuh"
 
+namespace vision_flash {
 constexpr int kQueries = 64;
 constexpr int kThreads = 2 * kQueries;
 
 /// qkv: rows of ld elements; output: rows of output_ld elements of output_element. scale: log2(e) / sqrt(head_dim).
 /// Shared memory: 4 tiles of Keys x Width halves.
 template <int Width, int Keys>
-DEVICE void vision_attention(void* output, const f16* qkv, int output_ld, int output_element, int ld, int n, int heads,
-                             int head_dim, float scale) {
+DEVICE void run(void* output, const f16* qkv, int output_ld, int output_element, int ld, int n, int heads, int head_dim,
+                float scale) {
     static_assert(2 * Keys >= kQueries, "the queries pass through the second stage");
     f16* const tiles = reinterpret_cast<f16*>(shared_memory());  // [2 stages][keys, values][Keys, Width]
     const int thread = thread_x(), warp = warp_id();
@@ -65,12 +66,14 @@ DEVICE void vision_attention(void* output, const f16* qkv, int output_ld, int ou
     }
 }
 
-#define VISION_ATTENTION(width, keys, blocks)                                                                 \
-    KERNEL(vision_attention_##width, kThreads, blocks)                                                        \
-    (void* output, const f16* qkv, int output_ld, int output_element, int ld, int n, int heads, int head_dim, \
-     float scale) {                                                                                           \
-        vision_attention<width, keys>(output, qkv, output_ld, output_element, ld, n, heads, head_dim, scale); \
-    }                                                                                                         \
+}  // namespace vision_flash
+
+#define VISION_ATTENTION(width, keys, blocks)                                                                  \
+    KERNEL(vision_attention_##width, vision_flash::kThreads, blocks)                                           \
+    (void* output, const f16* qkv, int output_ld, int output_element, int ld, int n, int heads, int head_dim,  \
+     float scale) {                                                                                            \
+        vision_flash::run<width, keys>(output, qkv, output_ld, output_element, ld, n, heads, head_dim, scale); \
+    }                                                                                                          \
     REGISTER_KERNEL(vision_attention_##width)
 
 VISION_ATTENTION(16, 64, 4);

@@ -2,7 +2,6 @@
 // with their running softmax. Nothing of size queries x keys leaves the registers.
 #pragma once
 
-#include "elements.cuh"
 #include "warp.cuh"
 
 /// Positions of a page of the key-value cache.
@@ -15,9 +14,12 @@ constexpr int kBlocks128 = 2;
 constexpr int kBlocks128 = 3;
 #endif
 
+/// Element type of an output, as C# numbers them; 1 is f16.
+constexpr int kOutputF32 = 0;
+
 /// Writes element `index` of an activation.
-DEVICE void store_element(void* output, int64_t index, int element, float value) {
-    if (element == kElementF32) {
+DEVICE void store_output(void* output, int64_t index, int element, float value) {
+    if (element == kOutputF32) {
         stg(static_cast<float*>(output) + index, value);
     } else {
         stg(static_cast<f16*>(output) + index, to_f16(value));
@@ -228,7 +230,7 @@ DEVICE void store_rows(QueryRows<Width>& state, f16* tile, int rows, int head_di
     const int lane = lane_id(), g = lane / 4, t = lane % 4;
     state.finish_sum();
     const float inverse[2] = {1 / state.sum[0], 1 / state.sum[1]};
-    if (element == kElementF32) {
+    if (element == kOutputF32) {
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             if (g + 8 * r >= rows) continue;

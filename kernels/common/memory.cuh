@@ -25,6 +25,12 @@ template <typename T>
 DEVICE void stg(T* destination, T value) {
     emulator::store_global(destination, value);
 }
+/// Adds 1 to a counter that blocks share and returns what was there. Whoever sees the sum sees what this block wrote in
+/// front of its last barrier, by ldg_shared_by_blocks behind a barrier of its own.
+DEVICE int atomic_increment(int* counter) {
+    emulator::load_global(counter);
+    return __atomic_fetch_add(counter, 1, __ATOMIC_SEQ_CST);
+}
 template <typename T>
 DEVICE T lds(const T* source) {
     return emulator::load_shared(source);
@@ -87,6 +93,12 @@ DEVICE T ldg_shared_by_blocks(const T* source) {
 template <typename T>
 DEVICE T ldg_mutable(const T* source) {
     return *source;
+}
+DEVICE int atomic_increment(int* counter) {
+    __threadfence();
+    const int before = atomicAdd(counter, 1);
+    __threadfence();
+    return before;
 }
 template <typename T>
 DEVICE void stg(T* destination, T value) {

@@ -25,17 +25,8 @@ internal struct PrefillAttentionArguments
 [StructLayout(LayoutKind.Sequential)]
 internal struct DecodeAttentionArguments
 {
-    public ulong Output, PartialOutput, PartialSoftmax, Query, Keys, Values, Pages, Lengths;
+    public ulong Output, PartialOutput, PartialSoftmax, Arrived, Query, Keys, Values, Pages, Lengths;
     public int OutputStride, OutputElement, QueryStride, PageStride, Length, Rows, Heads, KvHeads, HeadDim;
-    public float Scale;
-}
-
-/// <summary>Parameters of decode_combine.</summary>
-[StructLayout(LayoutKind.Sequential)]
-internal struct DecodeCombineArguments
-{
-    public ulong Output, PartialOutput, PartialSoftmax;
-    public int OutputStride, OutputElement, Results, Splits, Heads, HeadDim;
     public float Scale;
 }
 
@@ -53,7 +44,7 @@ internal sealed class AttentionKernels
     /// <summary>Widest head.</summary>
     public const int MaxHeadDim = 128;
 
-    /// <summary>Most parts into which decoding splits a sequence: a warp of decode_combine has one lane for each.</summary>
+    /// <summary>Most parts into which decoding splits a sequence: the warp that merges them has one lane for each.</summary>
     public const int MaxSplits = 32;
 
     // Four warps of 16 query rows, or of 16 of a page's 64 positions.
@@ -65,7 +56,6 @@ internal sealed class AttentionKernels
     private readonly Kernel<VisionAttentionArguments>[] _vision;
     private readonly Kernel<PrefillAttentionArguments>[] _prefill;
     private readonly Kernel<DecodeAttentionArguments>[] _decode;
-    private readonly Kernel<DecodeCombineArguments> _combine;
     private readonly Kernel<RopeAndCacheArguments>[] _rope;
     private readonly int _multiprocessors;
 
@@ -76,7 +66,6 @@ internal sealed class AttentionKernels
         _vision = [.. widths.Select(w => module.Find<VisionAttentionArguments>($"vision_attention_{w}", TileBytes(w)))];
         _prefill = [.. widths.Select(w => module.Find<PrefillAttentionArguments>($"prefill_attention_{w}", TileBytes(w)))];
         _decode = [.. widths.Select(w => module.Find<DecodeAttentionArguments>($"decode_attention_{w}", DecodeBytes(w)))];
-        _combine = module.Find<DecodeCombineArguments>("decode_combine");
         _rope = [module.Find<RopeAndCacheArguments>("rope_and_cache_f32"), module.Find<RopeAndCacheArguments>("rope_and_cache_f16")];
     }
 
@@ -119,26 +108,22 @@ internal sealed class AttentionKernels
     public static long PartialBytes(int splits, int rows, int heads, int headDim, int batch) =>
         splits == 1 ? 0 : sizeof(float) * (long)batch * rows * heads * splits * (headDim + 2);
 
+    /// <summary>Ints of a.Arrived, zeros between launches, for more than one split.</summary>
+    public static int Counters(int rows, int heads, int kvHeads, int batch) => batch * kvHeads * CeilDiv(rows * (heads / kvHeads), DecodeRows);
+
     /// <summary>Causal attention of the last rows of <paramref name="batch"/> sequences; partial results lie at <paramref name="partial"/>.</summary>
     public void Decode(DecodeAttentionArguments a, int batch, int splits, ulong partial)
     {
-        int width = Width(a.HeadDim), group = a.Heads / a.KvHeads, results = batch * a.Rows * a.Heads;
+        int width = Width(a.HeadDim), group = a.Heads / a.KvHeads;
         a.PartialOutput = partial;
-        a.PartialSoftmax = partial + (ulong)((long)sizeof(float) * results * splits * a.HeadDim);
+        a.PartialSoftmax = partial + (ulong)((long)sizeof(float) * batch * a.Rows * a.Heads * splits * a.HeadDim);
         _decode[Index(width)].Launch(splits, a.KvHeads * CeilDiv(a.Rows * group, DecodeRows), batch, Threads, DecodeBytes(width), a);
-        if (splits == 1) return;
-        var combine = new DecodeCombineArguments
-        {
-            Output = a.Output, PartialOutput = a.PartialOutput, PartialSoftmax = a.PartialSoftmax, OutputStride = a.OutputStride, OutputElement = a.OutputElement,
-            Results = results, Splits = splits, Heads = a.Heads, HeadDim = a.HeadDim, Scale = a.Scale,
-        };
-        _combine.Launch(CeilDiv(results, Threads / 32), 1, 1, Threads, 0, combine);
     }
 
     /// <summary>Rotation and cache write of <paramref name="batch"/> sequences of a.Rows rows each.</summary>
     public void Rope(in RopeAndCacheArguments a, Element element, int batch)
     {
-        int half = a.HeadDim / 2, work = (a.Heads + 2 * a.KvHeads) * (half % 8 == 0 ? half / 8 : half);
+        int half = a.HeadDim / 2, work = (a.Heads + 2 * a.KvHeads) * (half % 4 == 0 ? half / 4 : half);
         _rope[(int)element].Launch(batch * a.Rows, CeilDiv(work, RopeThreads), 1, RopeThreads, 0, a);
     }
 

@@ -3,6 +3,7 @@ namespace LlavaSp.Backends.Cuda;
 public sealed partial class CudaBackend
 {
     private AttentionKernels? _attention;
+    private DeviceBlock? _arrived;
 
     private AttentionKernels Attention => _attention ??= new AttentionKernels(_module, _device.Multiprocessors);
 
@@ -73,6 +74,7 @@ public sealed partial class CudaBackend
                 new DecodeAttentionArguments
                 {
                     Output = y.Address, OutputStride = y.Stride, OutputElement = (int)y.Element, Query = q.Address, QueryStride = q.Stride,
+                    Arrived = splits == 1 ? 0 : Counters(AttentionKernels.Counters(q.Rows, heads, kvHeads, batch: 1)),
                     Keys = kv.Keys(layer), Values = kv.Values(layer), Pages = kv.Pages, Length = length, Rows = q.Rows,
                     Heads = heads, KvHeads = kvHeads, HeadDim = headDim, Scale = AttentionKernels.Scale(headDim),
                 },
@@ -89,6 +91,21 @@ public sealed partial class CudaBackend
         }
 
         Keep(y, q, kv);
+    }
+
+    // Zeros that every launch leaves as zeros.
+    private ulong Counters(int count)
+    {
+        long bytes = (long)count * sizeof(int);
+        if (_arrived is null || _arrived.Bytes < bytes)
+        {
+            _arrived?.Dispose();
+            _arrived = null;
+            _arrived = _device.Allocate(Math.Max(bytes, 4096), "counters of attention");
+            _device.Fill(_arrived.Address, 0, _arrived.Bytes / sizeof(int));
+        }
+
+        return _arrived.Address;
     }
 
     private static CudaKvCache Of(KvCache cache) => cache as CudaKvCache ?? throw new ArgumentException("the cache belongs to another backend", nameof(cache));
