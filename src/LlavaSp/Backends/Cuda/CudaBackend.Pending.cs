@@ -6,9 +6,6 @@ public sealed partial class CudaBackend
     public KvCache CreateKvCache(KvCacheShape shape) => throw new NotSupportedException();
 
     /// <inheritdoc/>
-    public void PatchEmbedding(Tensor destination, TilePixels pixels, PatchEmbeddingWeights weights) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
     public void Linear(Tensor destination, Tensor source, Weight weight, Epilogue epilogue = default) => throw new NotSupportedException();
 
     /// <inheritdoc/>
@@ -19,13 +16,4 @@ public sealed partial class CudaBackend
 
     /// <inheritdoc/>
     public void CausalAttention(Tensor destination, Tensor query, KvCache cache, int layer, int first) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public void SpatialTokens(
-        Tensor destination, Tensor features, int tiles, SpatialMode mode, IReadOnlyList<SpatialConvolution> convolutions, ITraceSink? trace) =>
-        throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public void DetailFusion(Tensor destination, Tensor tokens, Tensor features, int tiles, DetailFusionWeights weights, ITraceSink? trace) =>
-        throw new NotSupportedException();
 }
