@@ -30,6 +30,11 @@ struct alignas(16) f32x4 {
 };
 
 #if LSP_EMULATOR
+DEVICE float bits_to_float(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
 // float32 then one rounding: exact for single operations, since a product of two halves fits a float32.
 DEVICE float to_float(f16 value) { return emulator::half_to_float(value.bits); }
 DEVICE f16 to_f16(float value) { return f16{emulator::float_to_half(value)}; }
@@ -48,6 +53,11 @@ DEVICE f16x2 sub(f16x2 a, f16x2 b) {
     return to_f16x2(x.x - y.x, x.y - y.y);
 }
 #else
+DEVICE float bits_to_float(uint32_t bits) {
+    float value;
+    asm("mov.b32 %0, %1;" : "=f"(value) : "r"(bits));
+    return value;
+}
 DEVICE float to_float(f16 value) {
     float result;
     asm("cvt.f32.f16 %0, %1;" : "=f"(result) : "h"(value.bits));

@@ -139,6 +139,18 @@ CUresult cuMemsetD8Async(CUdeviceptr destination, unsigned char value, size_t by
                                kNodeMemset));
 }
 
+CUresult cuMemsetD32Async(CUdeviceptr destination, unsigned value, size_t words, CUstream stream) {
+    const Lock lock(api_lock());
+    if (words == 0) return sticky_error();
+    if (!in_device(destination, words * 4)) return outside("cuMemsetD32", destination, words * 4);
+    return enqueue(stream, node_of(
+                               [=] {
+                                   for (size_t i = 0; i < words; i++) memcpy(at(destination + i * 4), &value, 4);
+                                   return CUDA_SUCCESS;
+                               },
+                               kNodeMemset));
+}
+
 CUresult cuMemsetD8_v2(CUdeviceptr destination, unsigned char value, size_t bytes) {
     return cuMemsetD8Async(destination, value, bytes, nullptr);
 }

@@ -88,6 +88,7 @@ EMULATOR_API CUresult cuMemcpyDtoHAsync_v2(void* destination, CUdeviceptr source
 EMULATOR_API CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr destination, CUdeviceptr source, size_t bytes, CUstream stream);
 EMULATOR_API CUresult cuMemsetD8_v2(CUdeviceptr destination, unsigned char value, size_t bytes);
 EMULATOR_API CUresult cuMemsetD8Async(CUdeviceptr destination, unsigned char value, size_t bytes, CUstream stream);
+EMULATOR_API CUresult cuMemsetD32Async(CUdeviceptr destination, unsigned value, size_t words, CUstream stream);
 
 // Modules and launches.
 EMULATOR_API CUresult cuModuleLoadData(CUmodule* module, const void* image);

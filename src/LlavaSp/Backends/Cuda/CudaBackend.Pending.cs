@@ -6,9 +6,6 @@ public sealed partial class CudaBackend
     public KvCache CreateKvCache(KvCacheShape shape) => throw new NotSupportedException();
 
     /// <inheritdoc/>
-    public void Linear(Tensor destination, Tensor source, Weight weight, Epilogue epilogue = default) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
     public void FullAttention(Tensor destination, Tensor qkv, int batch, int heads) => throw new NotSupportedException();
 
     /// <inheritdoc/>

@@ -100,9 +100,6 @@ public sealed partial class CudaBackend : IBackend
         _device.Dispose();
     }
 
-    /// <summary>Whether 8-bit weights are laid out for products with 8-bit activations: the decision of the matrix products.</summary>
-    private static bool HasInt8MmaLayout(WeightFormat format) => false;
-
     /// <summary>
     /// Device memory for the inside of one operation: its contents are lost to the next one that asks. Grows and stays, so that a decode step allocates nothing.
     /// </summary>

@@ -44,6 +44,11 @@ internal sealed class RowKernels
             y.Address, x.Address, ids, y.Rows, y.Columns, y.Stride, x.Stride));
     }
 
+    /// <summary>Rows of x as halves, at a stride of as many elements as x has.</summary>
+    public void Narrow(ulong destination, CudaTensor x) =>
+        _copy[(int)Element.F16 * 2 + (int)x.Element].Launch(ColumnBlocks(x.Columns), RowBlocks(x.Rows), 1, Threads, 0, new CopyArguments(
+            destination, x.Address, 0, x.Rows, x.Columns, x.Stride, x.Stride));
+
     /// <summary>LayerNorm where there is a bias, else RMSNorm.</summary>
     public void Norm(CudaTensor y, CudaTensor x, CudaTensor weight, CudaTensor? bias, float epsilon)
     {

@@ -22,7 +22,7 @@ internal sealed unsafe class CudaDriver
     public readonly delegate* unmanaged<nint*, nint*, CudaResult> MemGetInfo;
     public readonly delegate* unmanaged<ulong*, nint, CudaResult> MemAlloc;
     public readonly delegate* unmanaged<ulong, CudaResult> MemFree;
-    public readonly delegate* unmanaged<void**, nint, uint, CudaResult> MemHostAlloc;
+    public readonly delegate* unmanaged<void**, nint, CudaResult> MemAllocHost;
     public readonly delegate* unmanaged<void*, CudaResult> MemFreeHost;
     public readonly delegate* unmanaged<ulong, void*, nint, nint, CudaResult> MemcpyHtoDAsync;
     public readonly delegate* unmanaged<void*, ulong, nint, nint, CudaResult> MemcpyDtoHAsync;
@@ -70,7 +70,7 @@ internal sealed unsafe class CudaDriver
         MemGetInfo = (delegate* unmanaged<nint*, nint*, CudaResult>)Export("cuMemGetInfo_v2");
         MemAlloc = (delegate* unmanaged<ulong*, nint, CudaResult>)Export("cuMemAlloc_v2");
         MemFree = (delegate* unmanaged<ulong, CudaResult>)Export("cuMemFree_v2");
-        MemHostAlloc = (delegate* unmanaged<void**, nint, uint, CudaResult>)Export("cuMemHostAlloc");
+        MemAllocHost = (delegate* unmanaged<void**, nint, CudaResult>)Export("cuMemAllocHost_v2");
         MemFreeHost = (delegate* unmanaged<void*, CudaResult>)Export("cuMemFreeHost");
         MemcpyHtoDAsync = (delegate* unmanaged<ulong, void*, nint, nint, CudaResult>)Export("cuMemcpyHtoDAsync_v2");
         MemcpyDtoHAsync = (delegate* unmanaged<void*, ulong, nint, nint, CudaResult>)Export("cuMemcpyDtoHAsync_v2");

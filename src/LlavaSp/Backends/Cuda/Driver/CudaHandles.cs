@@ -104,7 +104,7 @@ internal sealed unsafe class PinnedHandle : CudaHandle
     public PinnedHandle(ContextHandle context, long bytes) : base(context)
     {
         void* pointer;
-        Driver.ThrowOnError(Driver.MemHostAlloc(&pointer, (nint)bytes, 0), "cuMemHostAlloc", $"allocating {bytes >> 10} KiB of pinned memory");
+        Driver.ThrowOnError(Driver.MemAllocHost(&pointer, (nint)bytes), "cuMemAllocHost", $"allocating {bytes >> 10} KiB of pinned memory");
         Own((nint)pointer);
         Bytes = bytes;
     }
