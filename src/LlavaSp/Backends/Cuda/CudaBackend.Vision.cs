@@ -1,5 +1,3 @@
-using LlavaSp.Quantization;
-
 namespace LlavaSp.Backends.Cuda;
 
 public sealed partial class CudaBackend
@@ -20,7 +18,7 @@ public sealed partial class CudaBackend
         int size = pixels.Size, patch = weights.PatchSize, tiles = pixels.Tiles;
         Require(tiles >= 0 && patch is >= 1 and <= 4096 && size >= patch && size <= 4096, "tile or patch size out of range");
         int grid = size / patch, n = grid * grid, d = y.Columns;
-        Require(patches.Rows == d && patches.Columns == 3L * patch * patch && !patches.Int8Mma, "patches are not [d, 3 * patch * patch]");
+        Require(patches.Rows == d && patches.Columns == 3L * patch * patch, "patches are not [d, 3 * patch * patch]");
         Require(Patches.Fits(patches), $"patches of {patch} pixels do not fit the device's shared memory");
         Require(y.Rows == (long)tiles * (n + 1), "destination is not [tiles * (patches + 1), d]");
         Require(IsVector(weights.ClassToken, d) && IsVector(weights.NormWeight, d) && IsVector(weights.NormBias, d), "class token and norm are not [1, d] float32");
@@ -53,7 +51,7 @@ public sealed partial class CudaBackend
             Require(kernel.Rows == y.Columns && kernel.Columns == (long)k * k * d && kernel.Columns < int.MaxValue, "a kernel is not [width, k * k * d]");
             sizes[i] = k;
             kernels[i] = Of(kernel);
-            Require(kernels[i].Kind == kernels[0].Kind && !kernels[i].Int8Mma, "the kernels are of several kinds");
+            Require(kernels[i].Layout == kernels[0].Layout, "the kernels are of several formats");
         }
 
         Spatial.Tokens(y, x, tiles, grid, mode, kernels, sizes, Scratch);
@@ -71,7 +69,7 @@ public sealed partial class CudaBackend
         Require(y.Rows == t.Rows && y.Columns == 2L * width, "destination is not [tokens, 2 * width]");
         Require(weights.KernelSize >= 1 && weights.KernelSize <= grid && weights.Stride >= 1, "kernel or stride does not fit the grid");
         Require(
-            kernel.Rows == width && kernel.Columns == (long)weights.KernelSize * weights.KernelSize * x.Columns && kernel.Columns < int.MaxValue && !kernel.Int8Mma,
+            kernel.Rows == width && kernel.Columns == (long)weights.KernelSize * weights.KernelSize * x.Columns && kernel.Columns < int.MaxValue,
             "conv_CM is not [width, k * k * d]");
         RequireProjection(weights.Query, width);
         RequireProjection(weights.Key, width);

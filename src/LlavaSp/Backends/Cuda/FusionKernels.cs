@@ -1,5 +1,3 @@
-using LlavaSp.Quantization;
-
 namespace LlavaSp.Backends.Cuda;
 
 /// <summary>Sizes of a detail fusion: conv_CM [width, k*k*d] over a grid, and tokens that attend to its positions.</summary>
@@ -46,8 +44,7 @@ internal sealed class FusionKernels
         _normalise = module.Find<NormaliseArguments>("fusion_normalise");
         _attention = module.Find<AttentionArguments>("fusion_attention");
 
-        Kernel<ConvArguments>[] Kinds(string name) =>
-            [module.Find<ConvArguments>($"{name}_f16"), module.Find<ConvArguments>($"{name}_int8"), module.Find<ConvArguments>($"{name}_int4")];
+        Kernel<ConvArguments>[] Kinds(string name) => CudaWeight.EachLayout(layout => module.Find<ConvArguments>($"{name}_{layout}"));
     }
 
     /// <summary>How conv_CM is cut into blocks.</summary>
@@ -109,13 +106,7 @@ internal sealed class FusionKernels
     /// <summary>partial [splits, positions, width] = what every part of conv_CM adds.</summary>
     public void Conv(ulong partial, CudaTensor x, CudaWeight kernel, FusionSize size, Plan plan)
     {
-        int kind = kernel.Kind switch
-        {
-            WeightKind.F16 => 0,
-            WeightKind.Int8 => 1,
-            _ => 2,
-        };
-        Kernel<ConvArguments> conv = (plan.Cells ? plan.Columns == WideColumns ? _cells64 : _cells32 : _columns)[kind];
+        Kernel<ConvArguments> conv = (plan.Cells ? plan.Columns == WideColumns ? _cells64 : _cells32 : _columns)[kernel.Layout];
         int threads = plan.Columns == WideColumns ? ThreadsOfRows : 2 * ThreadsOfRows;
         conv.Launch(plan.Splits, (kernel.RowTiles + RowTilesOfBlock - 1) / RowTilesOfBlock, plan.Passes, threads, plan.SharedBytes, new ConvArguments(
             partial, x.Address, kernel.Packed, kernel.Scales, kernel.GroupSize, (int)x.Element, x.Stride, size.Tiles, size.Grid, size.Depth, size.Kernel,

@@ -1,5 +1,3 @@
-using LlavaSp.Quantization;
-
 namespace LlavaSp.Backends.Cuda;
 
 /// <summary>Launches of kernels/patch_embedding.cu.</summary>
@@ -8,16 +6,12 @@ internal sealed class PatchKernels
     private const int Threads = 512, RowsOfBlock = 8, LookupBytes = 3 * 256 * sizeof(float);
 
     private readonly CudaDevice _device;
-    private readonly Kernel<Arguments> _f16;
-    private readonly Kernel<Arguments> _int8;
-    private readonly Kernel<Arguments> _int4;
+    private readonly Kernel<Arguments>[] _embed;
 
     public PatchKernels(CudaDevice device, CudaModule module)
     {
         _device = device;
-        _f16 = module.Find<Arguments>("patch_embedding_f16", device.MaxSharedBytes);
-        _int8 = module.Find<Arguments>("patch_embedding_int8", device.MaxSharedBytes);
-        _int4 = module.Find<Arguments>("patch_embedding_int4", device.MaxSharedBytes);
+        _embed = CudaWeight.EachLayout(layout => module.Find<Arguments>($"patch_embedding_{layout}", device.MaxSharedBytes));
     }
 
     /// <summary>Whether the patches of a block fit its shared memory.</summary>
@@ -37,13 +31,7 @@ internal sealed class PatchKernels
         var positions = (CudaTensor)weights.Positions;
         int shared = PatchBytes(patches), sums = RowsOfBlock * sizeof(float) * ((y.Columns + 15) / 16 * 16 + 4);
         bool normalised = shared + sums <= _device.MaxSharedBytes;
-        Kernel<Arguments> kernel = patches.Kind switch
-        {
-            WeightKind.F16 => _f16,
-            WeightKind.Int8 => _int8,
-            _ => _int4,
-        };
-        kernel.Launch((y.Rows + RowsOfBlock - 1) / RowsOfBlock, 1, 1, Threads, shared + (normalised ? sums : 0), new Arguments(
+        _embed[patches.Layout].Launch((y.Rows + RowsOfBlock - 1) / RowsOfBlock, 1, 1, Threads, shared + (normalised ? sums : 0), new Arguments(
             y.Address, pixels, lookup, patches.Packed, patches.Scales, ((CudaTensor)weights.ClassToken).Address, positions.Address,
             ((CudaTensor)weights.NormWeight).Address, ((CudaTensor)weights.NormBias).Address, (int)y.Element, y.Stride, patches.GroupSize, positions.Stride,
             weights.NormEpsilon, tiles, size, weights.PatchSize, y.Columns, normalised ? 1 : 0));

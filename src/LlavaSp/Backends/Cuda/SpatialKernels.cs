@@ -1,11 +1,9 @@
-using LlavaSp.Quantization;
-
 namespace LlavaSp.Backends.Cuda;
 
 /// <summary>Launches of kernels/spatial_tokens.cu: all convolutions of a picture as one stream of weights, and the sum of its pieces.</summary>
 internal sealed class SpatialKernels
 {
-    private const int Threads = 512, SumThreads = 256, BlockRowTiles = 32, TilesOfPass = 8, BlocksPerMultiprocessor = 2;
+    private const int Threads = 512, BlockRowTiles = 32, TilesOfPass = 8, BlocksPerMultiprocessor = 2;
 
     // Two stages of 8 rows of 512 halves (and 16 bytes against bank conflicts), and what a block knows of its piece.
     private const int SharedBytes = (2 * 8 * 1040) + 64;
@@ -15,17 +13,13 @@ internal sealed class SpatialKernels
     private const int WordsOfConvolution = 5;
 
     private readonly CudaDevice _device;
-    private readonly Kernel<TokensArguments> _f16;
-    private readonly Kernel<TokensArguments> _int8;
-    private readonly Kernel<TokensArguments> _int4;
+    private readonly Kernel<TokensArguments>[] _tokens;
     private readonly Kernel<SumArguments> _sum;
 
     public SpatialKernels(CudaDevice device, CudaModule module)
     {
         _device = device;
-        _f16 = module.Find<TokensArguments>("spatial_tokens_f16");
-        _int8 = module.Find<TokensArguments>("spatial_tokens_int8");
-        _int4 = module.Find<TokensArguments>("spatial_tokens_int4");
+        _tokens = CudaWeight.EachLayout(layout => module.Find<TokensArguments>($"spatial_tokens_{layout}"));
         _sum = module.Find<SumArguments>("spatial_tokens_sum");
     }
 
@@ -35,7 +29,7 @@ internal sealed class SpatialKernels
     /// <param name="tiles">Tiles of the picture.</param>
     /// <param name="grid">Patches along an edge of a tile.</param>
     /// <param name="mode">Where the convolutions look.</param>
-    /// <param name="kernels">Convolutions in order, all of one kind of weights.</param>
+    /// <param name="kernels">Convolutions in order, all in one layout.</param>
     /// <param name="sizes">k of each.</param>
     /// <param name="scratch">Gives device memory of so many bytes, this operation's own.</param>
     public void Tokens(
@@ -60,15 +54,9 @@ internal sealed class SpatialKernels
         long tableBytes = (table.Length * sizeof(ulong) + 255) / 256 * 256;
         ulong memory = scratch(tableBytes + (long)(blocks + count - 1) * tiles * width * sizeof(float)), partial = memory + (ulong)tableBytes;
         _device.Upload<ulong>(memory, table);
-        Kernel<TokensArguments> kernel = kernels[0].Kind switch
-        {
-            WeightKind.F16 => _f16,
-            WeightKind.Int8 => _int8,
-            _ => _int4,
-        };
-        kernel.Launch(blocks, rowBlocks, (tiles + TilesOfPass - 1) / TilesOfPass, Threads, SharedBytes, new TokensArguments(
+        _tokens[kernels[0].Layout].Launch(blocks, rowBlocks, (tiles + TilesOfPass - 1) / TilesOfPass, Threads, SharedBytes, new TokensArguments(
             partial, x.Address, memory, (int)x.Element, x.Stride, tiles, grid, x.Columns, mode == SpatialMode.Cropping ? 1 : 0, count, quads, width));
-        _sum.Launch((width + 31) / 32, count, tiles, SumThreads, SumThreads * sizeof(float), new SumArguments(
+        _sum.Launch((width + 31) / 32, count, tiles, Threads, Threads * sizeof(float), new SumArguments(
             y.Address, partial, memory, (int)y.Element, y.Stride, tiles, count, quads, blocks, width));
     }
 

@@ -12,7 +12,7 @@ internal static class CudaTesting
     public static string Device => Environment.GetEnvironmentVariable("LLAVA_SP_TEST_CUDA") is { Length: > 0 } name ? name : "cuda-emulator";
 
     /// <summary>The backend; skips the test only where the emulator was not built.</summary>
-    public static CudaBackend Create(long? segmentBytes = null)
+    public static CudaBackend Create(long? segmentBytes = null, bool int8 = true)
     {
         try
         {
@@ -23,7 +23,7 @@ internal static class CudaTesting
             Assert.Skip(e.Message);
         }
 
-        return new CudaBackend(new DeviceOptions(Device), segmentBytes);
+        return new CudaBackend(new DeviceOptions(Device, Int8Activations: int8), segmentBytes);
     }
 
     /// <summary>A tensor with the given numbers; as an operand, they are halves.</summary>
@@ -40,9 +40,10 @@ internal static class CudaTesting
 }
 
 /// <summary>The same operation on the CUDA backend and on the reference.</summary>
-internal sealed class CudaPair : IDisposable
+/// <param name="int8">Whether 8-bit weights lie as products with 8-bit activations want them.</param>
+internal sealed class CudaPair(bool int8 = true) : IDisposable
 {
-    public CudaBackend Cuda { get; } = CudaTesting.Create();
+    public CudaBackend Cuda { get; } = CudaTesting.Create(int8: int8);
 
     public ReferenceBackend Reference { get; } = new();
 
