@@ -101,6 +101,7 @@ struct CellStages {
         return rows * across;
     }
 
+    template <int Kind>
     DEVICE void fill(unsigned char* stage, int first_column) const {
         const int high = shape.side + rows - 1, wide = shape.side + across - 1, cells = high * wide;
         const int tile0 = first_column / shape.positions();
@@ -114,8 +115,7 @@ struct CellStages {
             float values[8] = {0, 0, 0, 0, 0, 0, 0, 0};
             add_8_elements(values, shape.features, shape.element,
                            int64_t(from) * shape.ld + chunk * kQuadColumns + eight * 8);
-            sts(reinterpret_cast<u32x4*>(stage + (tile * tile_cells + y * pitch + x) * kCellBytes) + eight,
-                to_8_halves(values));
+            stage_eight<Kind>(stage + (tile * tile_cells + y * pitch + x) * kCellBytes, eight, to_8_halves(values));
         }
     }
 
@@ -147,6 +147,7 @@ struct ColumnStages {
         return minimum(kStageQuads, shape.quads() - first);
     }
 
+    template <int Kind>
     DEVICE void fill(unsigned char* stage, int first_column) const {
         const int all = shape.kernel * shape.kernel * shape.d, total = shape.tiles * shape.positions();
 #pragma unroll 1
@@ -167,7 +168,7 @@ struct ColumnStages {
                     }
                 }
             }
-            sts(reinterpret_cast<u32x4*>(stage + column * kRowBytes) + eight, to_8_halves(values));
+            stage_eight<Kind>(stage + column * kRowBytes, eight, to_8_halves(values));
         }
     }
 
@@ -215,7 +216,7 @@ DEVICE void fusion_conv(float* partial, const u32x4* packed, const f16x2* scales
         barrier();  // the stage before has been used
         Stages stages = *geometry;
         const int count = stages.begin(stage);
-        stages.fill(shared, first_column);
+        stages.template fill<Kind>(shared, first_column);
         for (int i = thread_x(); i < count; i += block_threads()) sts(table + i, stages.quad(i));
         barrier();
         if (!active) continue;
@@ -289,12 +290,15 @@ DEVICE void fusion_conv(float* partial, const u32x4* packed, const f16x2* scales
 
 FUSION_CONV(fusion_conv_cells32_f16, kWeightF16, CellStages<4>);
 FUSION_CONV(fusion_conv_cells32_int8, kWeightInt8, CellStages<4>);
+FUSION_CONV(fusion_conv_cells32_int8mma, kWeightInt8Mma, CellStages<4>);
 FUSION_CONV(fusion_conv_cells32_int4, kWeightInt4, CellStages<4>);
 FUSION_CONV(fusion_conv_cells64_f16, kWeightF16, CellStages<8>);
 FUSION_CONV(fusion_conv_cells64_int8, kWeightInt8, CellStages<8>);
+FUSION_CONV(fusion_conv_cells64_int8mma, kWeightInt8Mma, CellStages<8>);
 FUSION_CONV(fusion_conv_cells64_int4, kWeightInt4, CellStages<8>);
 FUSION_CONV(fusion_conv_columns_f16, kWeightF16, ColumnStages);
 FUSION_CONV(fusion_conv_columns_int8, kWeightInt8, ColumnStages);
+FUSION_CONV(fusion_conv_columns_int8mma, kWeightInt8Mma, ColumnStages);
 FUSION_CONV(fusion_conv_columns_int4, kWeightInt4, ColumnStages);
 
 namespace {

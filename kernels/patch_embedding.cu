@@ -43,6 +43,7 @@ struct Picture {
 
 /// x [8][columns] (rows pitch bytes apart) = the patches of rows first … first + 7 of y as halves; zero where there is
 /// none.
+template <int Kind>
 DEVICE void stage_patches(unsigned char* x, int pitch, const float* lookup, const Picture& picture, int first,
                           int quads) {
     const int columns = quads * kQuadColumns, used = 3 * picture.patch * picture.patch,
@@ -56,7 +57,7 @@ DEVICE void stage_patches(unsigned char* x, int pitch, const float* lookup, cons
         const int tile = (first + row) / (picture.patches() + 1), i = (first + row) % (picture.patches() + 1) - 1;
         float value = 0;
         if (k < used && tile < picture.tiles && i >= 0) value = lds(lookup + k / area * 256 + picture.byte(tile, i, k));
-        sts(reinterpret_cast<f16*>(x + row * pitch) + k, to_f16(value));
+        sts(reinterpret_cast<f16*>(x + row * pitch) + staged_column<Kind>(k), to_f16(value));
     }
 }
 
@@ -88,7 +89,7 @@ DEVICE void patch_embedding(void* y, int element, int ld, const Picture& picture
 
     for (int i = thread_x(); i < kValues; i += kThreads) sts(values + i, ldg(lookup + i));
     barrier();
-    stage_patches(x, pitch, values, picture, first, quads);
+    stage_patches<Kind>(x, pitch, values, picture, first, quads);
     barrier();
 
     for (int row_tile = warp_id(); row_tile * 16 < d; row_tile += kWarps) {
@@ -161,4 +162,5 @@ DEVICE void patch_embedding(void* y, int element, int ld, const Picture& picture
 
 PATCH_EMBEDDING(patch_embedding_f16, kWeightF16);
 PATCH_EMBEDDING(patch_embedding_int8, kWeightInt8);
+PATCH_EMBEDDING(patch_embedding_int8mma, kWeightInt8Mma);
 PATCH_EMBEDDING(patch_embedding_int4, kWeightInt4);

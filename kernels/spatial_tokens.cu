@@ -120,6 +120,7 @@ struct Piece {
 };
 
 /// Writes stage `step` of x [8 tokens][512 columns]: the columns of up to 8 quads.
+template <int Kind>
 DEVICE void stage_columns(unsigned char* stage, Features features, const Piece* piece, int tile0, int tiles, int step) {
     const int size = lds(&piece->convolution.size), columns = lds(&piece->convolution.columns);
     const int from = lds(&piece->first) + step * kStageQuads, to = minimum(from + kStageQuads, lds(&piece->last));
@@ -128,8 +129,8 @@ DEVICE void stage_columns(unsigned char* stage, Features features, const Piece* 
 #pragma unroll 1
     for (int item = thread_x(); item < eights * tiles; item += kThreads) {
         const int tile = item / eights, eight = item % eights;
-        sts(reinterpret_cast<u32x4*>(stage + tile * kPitch) + eight,
-            features.eight_columns(tile0 + tile, size, from * kQuadColumns + eight * 8, columns));
+        stage_eight<Kind>(stage + tile * kPitch, eight,
+                          features.eight_columns(tile0 + tile, size, from * kQuadColumns + eight * 8, columns));
     }
 }
 
@@ -208,7 +209,8 @@ DEVICE void spatial_tokens(float* partial, const Features& features, const uint6
         const int steps = ceil_div(lds(&piece->last) - lds(&piece->first), kStageQuads);
 #pragma unroll 1
         for (int step = 0; step <= steps; step++) {
-            if (step < steps) stage_columns(stages + step % 2 * kStageBytes, features, piece, tile0, tokens, step);
+            if (step < steps)
+                stage_columns<Kind>(stages + step % 2 * kStageBytes, features, piece, tile0, tokens, step);
             if (step > 0) {
                 multiply_stage<Kind>(sums, stages + (step - 1) % 2 * kStageBytes, piece, row_tile, count, step - 1);
             }
@@ -246,10 +248,11 @@ DEVICE int block_of(int quad, int blocks, int quads) { return int(((int64_t(quad
 
 SPATIAL_TOKENS(spatial_tokens_f16, kWeightF16);
 SPATIAL_TOKENS(spatial_tokens_int8, kWeightInt8);
+SPATIAL_TOKENS(spatial_tokens_int8mma, kWeightInt8Mma);
 SPATIAL_TOKENS(spatial_tokens_int4, kWeightInt4);
 
-/// y [tiles * convolutions, width] = the sums of the pieces. grid (width / 32 rounded up, convolutions, tiles); shared
-/// memory 1 KB. Warp w adds pieces w, w + 8, …; then the eight sums are added in order.
+// y [tiles * convolutions, width] = the sums of the pieces. grid (width / 32 rounded up, convolutions, tiles); shared
+// memory 2 KB. Warp w adds pieces w, w + 16, …; then the sixteen sums are added in order.
 KERNEL(spatial_tokens_sum, kThreads, 1)
 (void* y, const float* partial, const uint64_t* table, int element, int ld, int tiles, int convolutions, int quads,
  int blocks, int width) {

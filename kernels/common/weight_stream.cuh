@@ -4,20 +4,25 @@
 
 #include "warp.cuh"
 
-constexpr int kWeightF16 = 0, kWeightInt8 = 1, kWeightInt4 = 2;
+/// kWeightInt8Mma: int8 in the order of the integer mma. A lane has four neighbouring columns of a tile where mma_f16
+/// wants two and two: x is staged in an order that makes up for it (stage_eight, staged_column).
+constexpr int kWeightF16 = 0, kWeightInt8 = 1, kWeightInt4 = 2, kWeightInt8Mma = 3;
 constexpr int kQuadColumns = 64;
 
 /// 16-byte loads with which a lane has its part of a quad.
 template <int Kind>
-constexpr int kQuadLoads = Kind == kWeightF16    ? 4
-                           : Kind == kWeightInt8 ? 2
-                                                 : 1;
+constexpr int kQuadLoads = Kind == kWeightF16 ? 4 : Kind == kWeightInt4 ? 1 : 2;
 
 /// Where the lane's part of quad `quad` in row tile `row_tile` begins; the following loads lie 32 (a warp) further on.
 /// 32 bits of index are 64 GB of weights.
 template <int Kind>
 DEVICE const u32x4* quad_address(const u32x4* packed, int row_tile, int quads, int quad) {
     return packed + (uint32_t(row_tile * quads + quad) * (kQuadLoads<Kind> * kWarp) + uint32_t(lane_id()));
+}
+
+/// The two low bytes, each 128 more than its value, as halves: a byte in the low bits of 1024 is 1024 + byte.
+DEVICE uint32_t bytes_to_halves(uint32_t bytes) {
+    return sub(f16x2{(bytes & 0xff) | (bytes & 0xff00) << 8 | 0x64006400}, f16x2{0x64806480}).bits;
 }
 
 /// The `a` operand of tile 0 to 3 of a quad; integers become halves of the same value.
@@ -29,15 +34,15 @@ DEVICE void left_operand(uint32_t (&a)[4], const u32x4 (&loads)[kQuadLoads<Kind>
         a[2] = loads[tile].z;
         a[3] = loads[tile].w;
     } else if constexpr (Kind == kWeightInt8) {
-        // A byte in the low bits of 1024.0 is 1024 + byte; 0x6480 is 1024 + 128.
         const u32x4 v = loads[tile / 2];
         const uint32_t words[2] = {tile % 2 == 0 ? v.x : v.z, tile % 2 == 0 ? v.y : v.w};
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const uint32_t pair = words[i / 2] >> (i % 2 * 16);
-            const uint32_t halves = (pair & 0xff) | (pair & 0xff00) << 8 | 0x64006400;
-            a[i] = sub(f16x2{halves}, f16x2{0x64806480}).bits;
-        }
+        for (int i = 0; i < 4; i++) a[i] = bytes_to_halves(words[i / 2] >> (i % 2 * 16));
+    } else if constexpr (Kind == kWeightInt8Mma) {
+        const u32x4 v = loads[tile / 2];
+        const uint32_t rows[2] = {tile % 2 == 0 ? v.x : v.z, tile % 2 == 0 ? v.y : v.w};
+#pragma unroll
+        for (int i = 0; i < 4; i++) a[i] = bytes_to_halves((rows[i % 2] ^ 0x80808080) >> (i / 2 * 16));
     } else {
         const u32x4 v = loads[0];
         const uint32_t word = tile == 0 ? v.x : tile == 1 ? v.y : tile == 2 ? v.z : v.w;
@@ -46,6 +51,25 @@ DEVICE void left_operand(uint32_t (&a)[4], const u32x4 (&loads)[kQuadLoads<Kind>
             const uint32_t halves = (word >> (4 * i) & 0x000f000f) | 0x64006400;
             a[i] = sub(f16x2{halves}, f16x2{0x64086408}).bits;
         }
+    }
+}
+
+/// Where column `column` of x lies in a row of staged halves.
+template <int Kind>
+DEVICE int staged_column(int column) {
+    if constexpr (Kind != kWeightInt8Mma) return column;
+    return column / 16 * 16 + column / 2 % 2 * 8 + column % 16 / 4 * 2 + column % 2;
+}
+
+/// Stores columns 8 eight … 8 eight + 7 of x in a row of staged halves.
+template <int Kind>
+DEVICE void stage_eight(unsigned char* row, int eight, u32x4 v) {
+    if constexpr (Kind == kWeightInt8Mma) {
+        u32x2* tile = reinterpret_cast<u32x2*>(row) + eight / 2 * 4 + eight % 2;
+        sts(tile, u32x2{v.x, v.z});
+        sts(tile + 2, u32x2{v.y, v.w});
+    } else {
+        sts(reinterpret_cast<u32x4*>(row) + eight, v);
     }
 }
 

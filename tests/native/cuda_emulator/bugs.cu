@@ -72,7 +72,7 @@ REGISTER_KERNEL(bug_missing_lane);
 KERNEL(bug_mixed_collectives, 256, 1)(float* y, int bad) {
     float value = 1;
     if (thread_x() == bad) {
-        value = float(ballot(true));
+        value = float(warp_ballot(true));
     } else {
         value = shuffle(value, 0);
     }

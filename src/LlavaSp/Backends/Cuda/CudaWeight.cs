@@ -47,11 +47,17 @@ internal sealed class CudaWeight : Weight
     /// <summary>Whether 8-bit integers lie in the order of the integer tensor cores, for 8-bit activations.</summary>
     public bool Int8Mma { get; }
 
+    /// <summary>Number of the order of the tiles, among those of <see cref="EachLayout"/>.</summary>
+    public int Layout => Kind == WeightKind.F16 ? 0 : Kind == WeightKind.Int4 ? 3 : Int8Mma ? 2 : 1;
+
     /// <summary>The tiles; valid while this object is not disposed.</summary>
     public ulong Packed => _packed.Address;
 
     /// <summary>The scales [RowTiles, Groups, 8] pairs of halves; 0 for f16.</summary>
     public ulong Scales => _scales?.Address ?? 0;
+
+    /// <summary>One kernel for each order of the tiles, found by the end of its name.</summary>
+    public static T[] EachLayout<T>(Func<string, T> find) => [find("f16"), find("int8"), find("int8mma"), find("int4")];
 
     /// <summary>Tiles of a matrix.</summary>
     public static (int RowTiles, int ColumnTiles) Tiles(long rows, long columns) => ((int)((rows + 15) / 16), (int)((columns + 63) / 64 * 4));
