@@ -34,8 +34,12 @@ DEVICE void warp_barrier() { __syncwarp(); }
 #define DEVICE inline
 #include "emulator/device.h"
 
-#define KERNEL(name, threads, blocks) extern "C" void name
-#define REGISTER_KERNEL(name) static const ::emulator::KernelRegistration registration_of_##name(#name, &name)
+// The bound on the threads of a block is kept: the device refuses a launch beyond it.
+#define KERNEL(name, threads, blocks)               \
+    static constexpr int bound_of_##name = threads; \
+    extern "C" void name
+#define REGISTER_KERNEL(name) \
+    static const ::emulator::KernelRegistration registration_of_##name(#name, &name, bound_of_##name)
 
 DEVICE unsigned char* shared_memory() { return emulator::shared_memory(); }
 DEVICE int thread_x() { return emulator::current().thread; }

@@ -132,6 +132,7 @@ bool Block::run(const KernelLaunch& launch, LaunchState& state, int64_t index) {
     }
 
     running_block = this;
+    host_stack_ = nullptr;
     // Lanes go on from one to the next; this thread is back when none can run.
     enter(*next(nullptr), &host_stack_pointer_);
     current_thread = nullptr;
@@ -143,11 +144,39 @@ bool Block::run(const KernelLaunch& launch, LaunchState& state, int64_t index) {
 
 void Block::enter(Lane& lane, void** save) {
     current_thread = &lane;
+#if EMULATOR_ASAN
+    void* frames;
+    __sanitizer_start_switch_fiber(&frames, stacks_.bottom(lane.thread), FiberStacks::size());
     lsp_emulator_switch(save, lane.stack_pointer);
+    __sanitizer_finish_switch_fiber(frames, nullptr, nullptr);
+#else
+    lsp_emulator_switch(save, lane.stack_pointer);
+#endif
+}
+
+void Block::return_to_host(void** save) {
+#if EMULATOR_ASAN
+    void* frames;
+    __sanitizer_start_switch_fiber(&frames, host_stack_, host_stack_size_);
+    lsp_emulator_switch(save, host_stack_pointer_);
+    __sanitizer_finish_switch_fiber(frames, nullptr, nullptr);
+#else
+    lsp_emulator_switch(save, host_stack_pointer_);
+#endif
 }
 
 void Block::fiber_main() {
     Block& block = *running_block;
+#if EMULATOR_ASAN
+    const void* stack;
+    size_t size;
+    __sanitizer_finish_switch_fiber(nullptr, &stack, &size);
+    if (block.host_stack_ == nullptr) {
+        // The first fiber of a block comes from the host's stack.
+        block.host_stack_ = stack;
+        block.host_stack_size_ = size;
+    }
+#endif
     block.launch_->kernel->invoke(block.launch_->kernel->function, block.launch_->parameters.data());
     Lane& lane = current_lane();
     lane.wait = Wait::finished;
@@ -209,7 +238,7 @@ void Block::leave(Lane& lane) {
     if (EMULATOR_LIKELY(to != nullptr)) {
         enter(*to, &lane.stack_pointer);
     } else {
-        lsp_emulator_switch(&lane.stack_pointer, host_stack_pointer_);
+        return_to_host(&lane.stack_pointer);
     }
 }
 
@@ -246,7 +275,7 @@ void Block::fail(CUresult code, const std::string& text) {
     state_->fail(code, text);
     // The block's other fibers are given up; kernels own nothing that would have to be destroyed.
     void* ignored;
-    lsp_emulator_switch(&ignored, host_stack_pointer_);
+    return_to_host(&ignored);
     __builtin_unreachable();
 }
 

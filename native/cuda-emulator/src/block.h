@@ -100,12 +100,16 @@ class Block {
     std::unique_ptr<RaceChecker> races_;
     std::unique_ptr<Counter> counter_;
     void* host_stack_pointer_ = nullptr;
+    // Of the host's thread, where a sanitizer asks for them.
+    const void* host_stack_ = nullptr;
+    size_t host_stack_size_ = 0;
 
     uint32_t random();
     static void fiber_main();
     Lane* next_in(const Warp& warp, int after);
     Lane* next(const Lane* from);
     void enter(Lane& lane, void** save);
+    void return_to_host(void** save);
     void report_deadlock();
     void block_met();
 };

@@ -44,12 +44,14 @@ CUresult enqueue_and_wait(CUstream stream, GraphNode node) {
 
 CUresult cuMemAlloc_v2(CUdeviceptr* pointer, size_t bytes) {
     const Lock lock(api_lock());
+    if (const CUresult error = refuse_in_capture("cuMemAlloc")) return error;
     if (const CUresult error = sticky_error()) return error;
     return allocate_device(pointer, bytes);
 }
 
 CUresult cuMemFree_v2(CUdeviceptr pointer) {
     const Lock lock(api_lock());
+    if (const CUresult error = refuse_in_capture("cuMemFree")) return error;
     if (pointer == 0) return sticky_error();
     finish_all();
     const CUresult result = free_device(pointer);
@@ -58,12 +60,14 @@ CUresult cuMemFree_v2(CUdeviceptr pointer) {
 
 CUresult cuMemAllocHost_v2(void** pointer, size_t bytes) {
     const Lock lock(api_lock());
+    if (const CUresult error = refuse_in_capture("cuMemAllocHost")) return error;
     if (const CUresult error = sticky_error()) return error;
     return allocate_host(pointer, bytes);
 }
 
 CUresult cuMemFreeHost(void* pointer) {
     const Lock lock(api_lock());
+    if (const CUresult error = refuse_in_capture("cuMemFreeHost")) return error;
     finish_all();
     const CUresult result = free_host(pointer);
     return result != CUDA_SUCCESS ? result : sticky_error();
@@ -111,6 +115,7 @@ CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr destination, CUdeviceptr source, size_
 
 CUresult cuMemcpyHtoD_v2(CUdeviceptr destination, const void* source, size_t bytes) {
     const Lock lock(api_lock());
+    if (const CUresult error = refuse_in_capture("cuMemcpyHtoD")) return error;
     if (bytes == 0) return sticky_error();
     if (!in_device(destination, bytes)) return outside("cuMemcpyHtoD", destination, bytes);
     return enqueue_and_wait(nullptr, copy_node(at(destination), source, bytes));
@@ -118,6 +123,7 @@ CUresult cuMemcpyHtoD_v2(CUdeviceptr destination, const void* source, size_t byt
 
 CUresult cuMemcpyDtoH_v2(void* destination, CUdeviceptr source, size_t bytes) {
     const Lock lock(api_lock());
+    if (const CUresult error = refuse_in_capture("cuMemcpyDtoH")) return error;
     if (bytes == 0) return sticky_error();
     if (!in_device(source, bytes)) return outside("cuMemcpyDtoH", source, bytes);
     return enqueue_and_wait(nullptr, copy_node(destination, at(source), bytes));

@@ -201,5 +201,6 @@ CUresult cuCtxGetDevice(CUdevice* device) {
 
 CUresult cuCtxSynchronize(void) {
     const Lock lock(api_lock());
+    if (const CUresult error = refuse_in_capture("cuCtxSynchronize")) return error;
     return finish_all();
 }

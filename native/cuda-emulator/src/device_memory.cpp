@@ -10,6 +10,7 @@
 
 #include "emulator/device.h"
 #include "errors.h"
+#include "fiber.h"
 
 namespace emulator {
 
@@ -96,6 +97,9 @@ void release(std::map<uintptr_t, size_t>::iterator at) {
     const auto [start, bytes] = *at;
     allocations.erase(at);
     set_owner(start, bytes, 0);
+#if EMULATOR_ASAN
+    __asan_unpoison_memory_region(reinterpret_cast<void*>(start), rounded(bytes, kPage));
+#endif
     // Mapped anew: the pages go back to the system, and an access faults.
     mmap(reinterpret_cast<void*>(start), rounded(bytes, kPage), PROT_NONE,
          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
@@ -138,6 +142,10 @@ CUresult allocate_device(CUdeviceptr* pointer, size_t bytes) {
     set_owner(start, bytes, start + bytes);
     protect(start, bytes, true);
     if (bytes <= kMostFilled) memset(reinterpret_cast<void*>(start), 0xff, bytes);
+#if EMULATOR_ASAN
+    // A plain access behind the end is found even within the last page.
+    __asan_poison_memory_region(reinterpret_cast<void*>(start + bytes), rounded(bytes, kPage) - bytes);
+#endif
     if (opened == 0 && protects()) protect(start, bytes, false);
     *pointer = start;
     return CUDA_SUCCESS;

@@ -104,6 +104,10 @@ size_t FiberStacks::size() { return (kPages - 1) * kPage; }
 void* FiberStacks::start(int fiber, void (*entry)()) {
     char* top = memory_ + (fiber + 1) * kPages * kPage - (fiber % 32) * 128 - 64;
     uintptr_t* words = reinterpret_cast<uintptr_t*>(top);
+#if EMULATOR_ASAN
+    // What a fiber that was given up has left.
+    __asan_unpoison_memory_region(bottom(fiber), size());
+#endif
 #if defined(__x86_64__)
     // Six saved registers, the address to go to, and at it a stack pointer as behind a call.
     words -= 2;

@@ -29,5 +29,14 @@ class FiberStacks {
 
 }  // namespace emulator
 
+// AddressSanitizer must be told which stack is in use.
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#define EMULATOR_ASAN 1
+#else
+#define EMULATOR_ASAN 0
+#endif
+
 /// Leaves the running fiber, whose stack pointer goes to *save, for the one whose stack pointer is `to`.
 extern "C" void lsp_emulator_switch(void** save, void* to) __attribute__((visibility("hidden")));

@@ -35,7 +35,7 @@ std::set<const CUgraphNode_st*> handles;
 
 }  // namespace
 
-CUresult cuStreamBeginCapture_v2(CUstream handle, int) {
+CUresult cuStreamBeginCapture_v2(CUstream handle, int mode) {
     const Lock lock(api_lock());
     CUstream_st* stream = stream_of(handle);
     if (stream == nullptr || stream == stream_of(nullptr)) {
@@ -46,6 +46,7 @@ CUresult cuStreamBeginCapture_v2(CUstream handle, int) {
     }
     stream->capture = std::make_shared<Capture>();
     stream->capture->origin = handle;
+    stream->capture->global = mode == 0;
     stream->frontier.clear();
     return sticky_error();
 }

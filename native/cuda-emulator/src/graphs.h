@@ -23,6 +23,7 @@ constexpr int kNodeKernel = 0, kNodeCopy = 1, kNodeMemset = 2, kNodeEmpty = 5;
 struct Capture {
     std::vector<GraphNode> nodes;
     CUstream origin = nullptr;
+    bool global = true;
     bool invalid = false;
 };
 

@@ -90,6 +90,10 @@ CUresult make_launch(CUfunction function, const unsigned (&grid)[3], const unsig
     if (block[0] == 0 || block[0] > 1024) {
         return report(CUDA_ERROR_INVALID_VALUE, "kernel %s: a block of %u threads (limit 1024)", kernel.name, block[0]);
     }
+    if (block[0] > unsigned(kernel.most_threads)) {
+        return report(CUDA_ERROR_INVALID_VALUE, "kernel %s: a block of %u threads, its launch bound is %d", kernel.name,
+                      block[0], kernel.most_threads);
+    }
     if (shared_bytes > function->shared_limit) {
         return report(CUDA_ERROR_INVALID_VALUE, "kernel %s: %u bytes of shared memory, its limit is %u", kernel.name,
                       shared_bytes, function->shared_limit);
@@ -160,7 +164,7 @@ CUresult cuFuncGetAttribute(int* value, int attribute, CUfunction function) {
     if (!known(function)) return report(CUDA_ERROR_INVALID_HANDLE, "cuFuncGetAttribute: no function");
     switch (attribute) {
         case kMaxThreadsPerBlock:
-            *value = 1024;
+            *value = function->kernel->most_threads;
             return CUDA_SUCCESS;
         case kStaticShared:
         case kConstBytes:

@@ -63,6 +63,16 @@ CUresult enqueue(CUstream handle, GraphNode node) {
     return sticky_error();
 }
 
+CUresult refuse_in_capture(const char* call) {
+    CUresult result = CUDA_SUCCESS;
+    for (const CUstream_st* stream : streams) {
+        if (stream->capture == nullptr || !stream->capture->global) continue;
+        stream->capture->invalid = true;
+        result = report(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "%s: a stream is being captured", call);
+    }
+    return result;
+}
+
 void end_capture(const std::shared_ptr<Capture>& capture) {
     for (CUstream_st* stream : streams) {
         if (stream->capture != capture) continue;

@@ -26,6 +26,10 @@ CUstream_st* stream_of(CUstream handle);
 /// Queues work, or adds a node to the graph that is captured.
 CUresult enqueue(CUstream handle, GraphNode node);
 
+/// Calls that wait or allocate are not allowed while a stream is captured in the mode "global": spoils the captures and
+/// reports the error. CUDA_SUCCESS if there is none.
+CUresult refuse_in_capture(const char* call);
+
 /// Takes all streams out of the capture.
 void end_capture(const std::shared_ptr<Capture>& capture);
 

@@ -139,5 +139,5 @@ KERNEL(test_double, 256, 1)(float* y, const float* x, int n) {
 }
 REGISTER_KERNEL(test_double);
 
-KERNEL(test_no_parameters, 32, 1)() { barrier(); }
+KERNEL(test_no_parameters, 1024, 1)() { barrier(); }
 REGISTER_KERNEL(test_no_parameters);

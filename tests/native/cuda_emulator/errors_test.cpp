@@ -151,6 +151,13 @@ TEST_F(ErrorsTest, LimitsOfGridAndBlock) {
     EXPECT_EQ(CUDA_SUCCESS, cuCtxSynchronize());
 }
 
+TEST_F(ErrorsTest, LaunchBound) {
+    const Buffer<float> y(512);
+    EXPECT_EQ(CUDA_SUCCESS, run("bug_store_behind", 1, 256, 0, y.at(), 256, -1));
+    EXPECT_EQ(CUDA_ERROR_INVALID_VALUE, run("bug_store_behind", 1, 288, 0, y.at(), 288, -1));
+    expect_text({"bug_store_behind", "288 threads", "launch bound is 256"});
+}
+
 TEST_F(ErrorsTest, LimitOfSharedMemory) {
     const CUfunction kernel = function("test_no_parameters");
     EXPECT_EQ(CUDA_SUCCESS, run("test_no_parameters", 1, 32, 48 * 1024));

@@ -290,6 +290,25 @@ TEST_F(GraphsTest, WaitingInACaptureSpoilsIt) {
     EXPECT_EQ(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, cuStreamBeginCapture_v2(nullptr, 0));
 }
 
+TEST_F(GraphsTest, AllocatingOrWaitingForAllInACaptureSpoilsIt) {
+    const Buffer<float> x(1);
+    float value;
+    CUdeviceptr pointer;
+    CUgraph graph;
+    CU(cuStreamBeginCapture_v2(first, 0));
+    EXPECT_EQ(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, cuMemAlloc_v2(&pointer, 4));
+    EXPECT_EQ(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, cuStreamEndCapture(first, &graph));
+    CU(cuStreamBeginCapture_v2(first, 0));
+    EXPECT_EQ(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, cuMemcpyDtoH_v2(&value, x.at(), 4));
+    EXPECT_EQ(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, cuCtxSynchronize());
+    EXPECT_EQ(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, cuStreamEndCapture(first, &graph));
+    // In the mode "relaxed" they are.
+    CU(cuStreamBeginCapture_v2(first, 2));
+    CU(cuMemcpyDtoH_v2(&value, x.at(), 4));
+    CU(cuStreamEndCapture(first, &graph));
+    CU(cuGraphDestroy(graph));
+}
+
 TEST_F(GraphsTest, CopiesAndFillsAreNodes) {
     void* pinned;
     CU(cuMemAllocHost_v2(&pinned, 4));

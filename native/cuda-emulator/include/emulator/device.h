@@ -179,7 +179,8 @@ inline uint16_t float_to_half(float value) {
     return uint16_t(sign | (bits - 0x3f000000u));
 }
 
-/// A kernel that was compiled in: its name, and where its parameters lie in a packed block (natural alignment).
+/// A kernel that was compiled in: its name, the most threads that a block may have, and where its parameters lie in a
+/// packed block (natural alignment).
 class KernelRegistration {
   public:
     static constexpr int kMostParameters = 64;
@@ -189,8 +190,9 @@ class KernelRegistration {
     using Invoke = void (*)(void (*function)(), const unsigned char* block);
 
     template <typename... Parameters>
-    KernelRegistration(const char* kernel, void (*kernel_function)(Parameters...))
+    KernelRegistration(const char* kernel, void (*kernel_function)(Parameters...), int bound = 1024)
         : name(kernel),
+          most_threads(bound),
           function(reinterpret_cast<void (*)()>(kernel_function)),
           invoke(&call<Parameters...>),
           count(int(sizeof...(Parameters))) {
@@ -203,6 +205,7 @@ class KernelRegistration {
     KernelRegistration& operator=(const KernelRegistration&) = delete;
 
     const char* const name;
+    const int most_threads;
     void (*const function)();
     const Invoke invoke;
     const int count;
