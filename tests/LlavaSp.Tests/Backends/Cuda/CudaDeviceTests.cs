@@ -161,7 +161,7 @@ public sealed class CudaDeviceTests
     {
         // Blocks from a segment: what is freed inside of a step has the same address in the next.
         using CudaBackend cuda = CudaTesting.Create(segmentBytes: 1 << 20);
-        using var graph = (StepGraph)cuda.CreateStepRecorder();
+        using var graph = (StepGraph)cuda.CreateStepRecorder()!;
         using Tensor x = CpuTesting.Tensor(cuda, 6, 5, CpuTesting.Random(30, 1)), y = cuda.CreateTensor(1, 5), z = cuda.CreateTensor(1, 5), w = CpuTesting.Tensor(cuda, 1, 5, 1, 2, 3, 4, 5);
         float[] last = [];
         for (int row = 0; row < 6; row++)
