@@ -45,6 +45,9 @@ internal sealed class SequenceRunner : IDisposable
     /// <summary>[1, vocabulary]: logits of the last position, after <see cref="Prefill"/> or <see cref="Step"/>.</summary>
     public Tensor Logits => _step.Logits;
 
+    /// <summary>What records the decode steps, where the backend does.</summary>
+    internal IStepRecorder? Recorder => _recorder;
+
     /// <summary>Forgets everything and releases the features of pictures.</summary>
     public void Reset()
     {

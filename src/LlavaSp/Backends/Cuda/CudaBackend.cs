@@ -7,7 +7,8 @@ namespace LlavaSp.Backends.Cuda;
 
 /// <summary>
 /// Hand-written CUDA kernels (kernels/) on one GPU, or on the emulator. Operations are queued on one stream and return at once; only <see cref="Tensor.Read"/>,
-/// <see cref="Argmax"/> and <see cref="Synchronize"/> wait. Weights are f16, int8 or int4, the operands of matrix products and the key-value cache f16, sums float32.
+/// <see cref="Argmax"/> and <see cref="Synchronize"/> wait. Weights are f16, int8 or int4, the operands of matrix products and the key-value cache f16,
+/// sums float32.
 /// </summary>
 public sealed partial class CudaBackend : IBackend
 {
@@ -58,6 +59,9 @@ public sealed partial class CudaBackend : IBackend
     /// <summary>The device.</summary>
     internal CudaDevice Device => _device;
 
+    /// <summary>Whether decode steps run as CUDA graphs; without, every launch is made by itself, with the same results.</summary>
+    internal bool RecordsSteps { get; set; } = true;
+
     /// <summary>Its kernels.</summary>
     internal CudaModule Module => _module;
 
@@ -92,7 +96,7 @@ public sealed partial class CudaBackend : IBackend
     }
 
     /// <inheritdoc/>
-    public IStepRecorder CreateStepRecorder() => new StepGraph(_device);
+    public IStepRecorder? CreateStepRecorder() => RecordsSteps ? new StepGraph(_device) : null;
 
     /// <inheritdoc/>
     public void Synchronize() => _device.Synchronize();
@@ -107,7 +111,8 @@ public sealed partial class CudaBackend : IBackend
     }
 
     /// <summary>
-    /// Device memory for the inside of one operation: its contents are lost to the next one that asks. Grows and stays, so that a decode step allocates nothing.
+    /// Device memory for the inside of one operation: its contents are lost to the next one that asks. Grows and stays, so that a decode step allocates
+    /// nothing.
     /// </summary>
     private ulong Scratch(long bytes)
     {
@@ -129,6 +134,13 @@ public sealed partial class CudaBackend : IBackend
     private static void Require(bool condition, string problem, [CallerMemberName] string operation = "")
     {
         if (!condition) throw new ArgumentException($"{operation}: {problem}");
+    }
+
+    /// <summary>As above, with a text that is put together only for the exception.</summary>
+    private static void Require(
+        bool condition, [InterpolatedStringHandlerArgument(nameof(condition))] ref ProblemText problem, [CallerMemberName] string operation = "")
+    {
+        if (!condition) throw new ArgumentException($"{operation}: {problem.Take()}");
     }
 
     /// <summary>The objects that own the memory must stay reachable until the work on it is queued.</summary>
