@@ -10,7 +10,7 @@
 // TFLOP/s:
 //     4096 x 4096:   f16 33.6 MB 33 us | int8:64 17.3 MB 17 us | int4:64  8.9 MB  8.8 us
 //     11008 x 4096:  f16 90.2 MB 89 us | int8:64 46.5 MB 46 us | int4:64 23.9 MB 24 us
-// x costs a block m * k * 2 bytes (4 for float32, three times that with the norm) from the second cache, 8 KB for one
+// x costs a block m * k * 2 bytes (4 for float32, twice that with the norm) from the second cache, 8 KB for one
 // row against 32 KB to 256 KB of weights. Counted by the emulator: every sector full, no bank met twice but in the
 // norm.
 //
@@ -94,7 +94,6 @@ template <bool Swapped>
 DEVICE void stage_source(const Source& source, const float* factors, int first, int count, int stride, f16* to) {
     for (int row = 0; row < source.rows; row++) {
         const float factor = source.norm ? lds(factors + row) : 1.0f;
-#pragma unroll 2
         for (int i = thread_x() * 4; i < count; i += kThreads * 4) {
             const int column = first + i;
             float v[4];
