@@ -10,7 +10,7 @@ public sealed class LinearPlanTests
     [InlineData(1, 4096, 128, false, "gemv_int4")]
     [InlineData(1, 12288, 128, false, "gemv2_int4")]
     [InlineData(1, 11008, 128, true, "gemv2_int4")]
-    [InlineData(8, 1024, 16, false, "gemv_int4")]
+    [InlineData(2, 1024, 16, false, "gemv_int4")]
     [InlineData(8, 4096, 16, false, "gemv2_int4")]
     [InlineData(3, 4096, 128, false, "gemv2_int4")]
     [InlineData(9, 4096, 128, false, "gemv16_int4")]
