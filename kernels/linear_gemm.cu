@@ -16,9 +16,10 @@
 // (one rounding, 2^-11): for several token tiles that is cheaper than scaling float32 sums of every group. Blocks of
 // the same outputs follow each other (x is the token tile), so that weights come from memory once.
 //
-// Occupancy: 128 x 128 and 128 x 64 hold 64 float32 sums per thread and 32 registers of operands; a warp's operands are
-// used 4 to 8 times each, which is what keeps the tensor cores busy, so 2 blocks of 8 (3 of 4) warps per SM, below 50
-// %, are meant.
+// Occupancy: 128 x 128 and 128 x 64 hold 64 float32 sums per thread and some 30 registers of operands; every operand is
+// used 2 to 8 times, which is what keeps the tensor cores busy, so 2 blocks of 8 (3 of 4) warps per SM, below 50 %, are
+// meant; the smaller ones have 4 blocks of 4 warps, and 4 to 16 independent mma in each. Counted by the emulator: every
+// sector full, no bank met twice.
 #include "common/linear_gemm.cuh"
 
 namespace linear_gemm {
@@ -83,7 +84,7 @@ DEVICE void multiply_stage(int stage_offset, int output_warp, int token_warp,
         }
     }
 // Unrolled further, int4 would need more registers than two blocks of 256 threads have.
-#pragma unroll(2)
+#pragma unroll 2
     for (int tile = 0; tile < Unit::kColumns / 16; tile++) {
         uint32_t b[Shape::kTokenTiles][2];
 #pragma unroll

@@ -10,14 +10,18 @@
 // TFLOP/s:
 //     4096 x 4096:   f16 33.6 MB 33 us | int8:64 17.3 MB 17 us | int4:64  8.9 MB  8.8 us
 //     11008 x 4096:  f16 90.2 MB 89 us | int8:64 46.5 MB 46 us | int4:64 23.9 MB 24 us
-// x costs a block m * k * 2 bytes (4 for float32) from the second cache, 8 KB against 32 KB to 128 KB of weights.
+// x costs a block m * k * 2 bytes (4 for float32, twice that with the norm) from the second cache, 8 KB for one
+// row against 32 KB to 256 KB of weights. Counted by the emulator: every sector full, no bank met twice but in the
+// norm.
 //
 // A block owns RowTiles tiles of 16 outputs; its 8 warps take the units of those rows in turn and keep two stages of
-// four 16-byte loads per lane in flight, the first already under way while x is staged: at 24 warps per SM that is 96
-// KB, ten times what the latency of the memory asks for. x lies in shared memory in chunks, rows 16 bytes apart modulo
-// 128 so that ldmatrix meets no bank twice. Tokens that do not exist read the last row again: a column of an mma
-// depends on its own token only, and is not stored. Scales multiply float32 sums of 32 columns, so weights enter
-// exactly.
+// two to four 16-byte loads per lane in flight, the first already under way while x is staged: at 24 warps per SM that
+// is 48 to 96 KB, five to ten times what the latency of the memory asks for. x lies in shared memory in chunks, rows 16
+// bytes apart modulo 128 so that ldmatrix meets no bank twice. Tokens that do not exist read the last row again: a
+// column of an mma depends on its own token only, and is not stored. For up to 8 rows scales multiply float32 sums of
+// 32 columns, so weights enter exactly; the other forms scale the weights as halves, as linear_gemm.cu does.
+//
+// Occupancy: 3 blocks of 8 warps per SM, half of an SM of 48; gemv32_* 2, a third: 32 sums and the tokens' operands.
 #include <type_traits>
 
 #include "common/epilogue.cuh"
@@ -90,7 +94,6 @@ template <bool Swapped>
 DEVICE void stage_source(const Source& source, const float* factors, int first, int count, int stride, f16* to) {
     for (int row = 0; row < source.rows; row++) {
         const float factor = source.norm ? lds(factors + row) : 1.0f;
-#pragma unroll 2
         for (int i = thread_x() * 4; i < count; i += kThreads * 4) {
             const int column = first + i;
             float v[4];
@@ -104,8 +107,11 @@ DEVICE void stage_source(const Source& source, const float* factors, int first, 
             f16* at = to + row * stride + i;
             if constexpr (Swapped) {
                 at += i % 16 / 4 * 2 - i % 16;
-                sts(reinterpret_cast<f16x2*>(at), to_f16x2(v[0], v[1]));
-                sts(reinterpret_cast<f16x2*>(at + 8), to_f16x2(v[2], v[3]));
+                // Every other 64 columns begin with the second pair: else lanes 16 apart would meet in a bank.
+                const f16x2 pairs[2] = {to_f16x2(v[0], v[1]), to_f16x2(v[2], v[3])};
+                const bool late = i / 64 % 2 != 0;
+                sts(reinterpret_cast<f16x2*>(at + (late ? 8 : 0)), late ? pairs[1] : pairs[0]);
+                sts(reinterpret_cast<f16x2*>(at + (late ? 0 : 8)), late ? pairs[0] : pairs[1]);
                 continue;
             }
             sts(reinterpret_cast<u32x2*>(at), u32x2{to_f16x2(v[0], v[1]).bits, to_f16x2(v[2], v[3]).bits});
@@ -238,7 +244,7 @@ DEVICE void run(const u32x4* packed, const uint32_t* scales, const Source& sourc
     // The warps' sums, added in the order of the warps, eight tokens at a time.
     float* reduce = reinterpret_cast<float*>(shared_memory());
     const int lane = lane_id();
-    constexpr int kTile = 8 * kReduceStride;
+    constexpr int kTile = 8 * kReduceStride + 16;  // two row tiles lie in different halves of the banks
 #pragma unroll
     for (int t = 0; t < TokenTiles; t++) {
         barrier();
@@ -253,7 +259,8 @@ DEVICE void run(const u32x4* packed, const uint32_t* scales, const Source& sourc
         barrier();
         const int outputs = gated ? 16 : 16 * RowTiles;
         for (int e = thread_x(); e < 8 * outputs; e += kThreads) {
-            const int token = e / outputs, output = e % outputs;
+            // Half a warp for each of two tokens takes tokens 4 apart, which are 16 banks apart.
+            const int token = outputs == 16 ? e / 32 + e / 16 % 2 * 4 : e / outputs, output = e % outputs;
             const float* from = reduce + output / 16 * kTile + token * kReduceStride + output % 16;
             float value = 0, up = 0;
             for (int w = 0; w < kWarps; w++) {

@@ -11,14 +11,15 @@
 // Sums of a group are exact 32-bit integers; each is scaled once, token's scale times row's, into float32 sums. The
 // integers start at the bits of 1.5 * 2^23, so that their bits are a float that is off by just that: a subtraction
 // instead of a conversion (64 columns of 127 * 127 stay below 2^22). A block of 128 outputs by 64 tokens reads its
-// operands as linear_gemm.cu does, 64 columns per stage; 3 blocks of 8 warps per SM.
+// operands as linear_gemm.cu does, 64 columns per stage; 2 blocks of 8 warps per SM, for the registers of 32 sums and
+// the operands of two steps.
 #include "common/linear_gemm.cuh"
 #include "common/rows.cuh"
 
 namespace linear_int8 {
-constexpr int kQuantizeThreads = 128;
+constexpr int kQuantizeThreads = 128, kQuantizeRows = 8;
 
-/// Largest of the 2^steps neighbouring lanes' values; NaN if one of them is.
+/// Largest of `lanes` (a power of two) neighbouring lanes' values; NaN if one of them is.
 DEVICE float neighbours_max(float value, int lanes) {
     for (int mask = 1; mask < lanes; mask *= 2) {
         const float other = shuffle_xor(value, mask);
@@ -36,25 +37,35 @@ DEVICE uint32_t to_byte(float scaled) {
 }
 
 /// q [rows, padded]: signed bytes, zero from `columns` to `padded`, which is a multiple of 64; scales [groups,
-/// scales_ld]. Grid: x blocks of 512 columns, y rows in turn.
+/// scales_ld]. Grid: x blocks of 512 columns, y blocks of 8 rows. Shared memory: 8 scales of 16 groups, which leave as
+/// whole sectors.
 template <typename From>
 DEVICE void quantize(uint32_t* q, float* scales, const From* x, int rows, int columns, int x_ld, int padded, int group,
                      int scales_ld) {
-    const int column = (block_x() * kQuantizeThreads + thread_x()) * 4;
-    for (int row = block_y(); row < rows; row += grid_y()) {
+    const int column = (block_x() * kQuantizeThreads + thread_x()) * 4, first_row = block_y() * kQuantizeRows;
+    float* staged = reinterpret_cast<float*>(shared_memory());
+#pragma unroll
+    for (int i = 0; i < kQuantizeRows; i++) {
+        const int row = first_row + i;
         f32x4 v{0, 0, 0, 0};
-        if (column < columns) v = read_4(x + size_t(row) * x_ld, column, columns);
+        if (column < columns && row < rows) v = read_4(x + size_t(row) * x_ld, column, columns);
         float largest = absolute(v.x);
         const float others[3] = {absolute(v.y), absolute(v.z), absolute(v.w)};
         for (float other : others) largest = (largest != largest || largest > other) ? largest : other;
         largest = neighbours_max(largest, group / 4);
         const float inverse = largest > 0 ? 127.0f / largest : 0;
-        if (column < padded) {
+        if (column < padded && row < rows) {
             stg(q + (size_t(row) * padded + column) / 4, to_byte(v.x * inverse) | to_byte(v.y * inverse) << 8 |
                                                              to_byte(v.z * inverse) << 16 |
                                                              to_byte(v.w * inverse) << 24);
-            if (column % group == 0) stg(scales + size_t(column / group) * scales_ld + row, largest / 127.0f);
         }
+        if (column % group == 0) sts(staged + thread_x() * 4 / group * kQuantizeRows + i, largest / 127.0f);
+    }
+    barrier();
+    const int row = first_row + thread_x() % kQuantizeRows, in_block = thread_x() / kQuantizeRows;
+    const int first = block_x() * kQuantizeThreads * 4 + in_block * group;
+    if (in_block * group < kQuantizeThreads * 4 && first < padded && row < rows) {
+        stg(scales + size_t(first / group) * scales_ld + row, lds(staged + thread_x()));
     }
 }
 

@@ -20,7 +20,7 @@ public sealed partial class CudaBackend
     public void Linear(Tensor destination, Tensor source, Weight weight, Epilogue epilogue = default) =>
         Product(Of(destination), Of(source), Of(weight), epilogue, null, gated: false, null);
 
-    /// <summary>destination = epilogue(RMSNorm(source) W^T) for at most 8 rows: norm and product are one launch.</summary>
+    /// <summary>destination = epilogue(RMSNorm(source) W^T) for at most 8 rows: norm and product are one launch, better where <see cref="LinearPlan.FusesNorm"/>.</summary>
     internal void NormLinear(Tensor destination, Tensor source, InputNorm norm, Weight weight, Epilogue epilogue = default)
     {
         Require(source.Rows <= 8, $"the norm is part of a product of at most 8 rows, not {source.Rows}");
@@ -61,28 +61,73 @@ public sealed partial class CudaBackend
             case LinearKind.Streaming:
                 Find(_streaming, form, weight).Launch(gridX, gridY, 1, form.Threads, sharedBytes, new GemvArguments
                 {
-                    Packed = weight.Packed, Scales = weight.Scales, X = x.Address, Norm = normWeight?.Address ?? 0, Bias = biasAddress,
-                    Residual = residualAddress, Y = y.Address, XElement = (int)x.Element, XStride = x.Stride, ResidualElement = residualElement,
-                    ResidualStride = residualStride, YElement = (int)y.Element, YStride = y.Stride, M = m, N = n, K = k, Group = weight.GroupSize,
-                    Activation = (int)epilogue.Activation, Gated = gated ? 1 : 0, Chunk = LinearPlan.Chunk(form, m), Epsilon = norm?.Epsilon ?? 0,
+                    Packed = weight.Packed,
+                    Scales = weight.Scales,
+                    X = x.Address,
+                    Norm = normWeight?.Address ?? 0,
+                    Bias = biasAddress,
+                    Residual = residualAddress,
+                    Y = y.Address,
+                    XElement = (int)x.Element,
+                    XStride = x.Stride,
+                    ResidualElement = residualElement,
+                    ResidualStride = residualStride,
+                    YElement = (int)y.Element,
+                    YStride = y.Stride,
+                    M = m,
+                    N = n,
+                    K = k,
+                    Group = weight.GroupSize,
+                    Activation = (int)epilogue.Activation,
+                    Gated = gated ? 1 : 0,
+                    Chunk = LinearPlan.Chunk(form, m),
+                    Epsilon = norm?.Epsilon ?? 0,
                 });
                 break;
             case LinearKind.Tiled:
                 (ulong halves, int stride) = AsHalves(x);
                 Find(_tiled, form, weight).Launch(gridX, gridY, 1, form.Threads, sharedBytes, new GemmArguments
                 {
-                    Packed = weight.Packed, Scales = weight.Scales, X = halves, Bias = biasAddress, Residual = residualAddress, Y = y.Address,
-                    XStride = stride, ResidualElement = residualElement, ResidualStride = residualStride, YElement = (int)y.Element, YStride = y.Stride,
-                    M = m, N = n, K = k, Group = weight.GroupSize, Activation = (int)epilogue.Activation, Gated = gated ? 1 : 0,
+                    Packed = weight.Packed,
+                    Scales = weight.Scales,
+                    X = halves,
+                    Bias = biasAddress,
+                    Residual = residualAddress,
+                    Y = y.Address,
+                    XStride = stride,
+                    ResidualElement = residualElement,
+                    ResidualStride = residualStride,
+                    YElement = (int)y.Element,
+                    YStride = y.Stride,
+                    M = m,
+                    N = n,
+                    K = k,
+                    Group = weight.GroupSize,
+                    Activation = (int)epilogue.Activation,
+                    Gated = gated ? 1 : 0,
                 });
                 break;
             default:
                 (ulong quantized, ulong scales, int scalesStride) = Quantized(x, weight.GroupSize);
                 Find(_integer, form, weight).Launch(gridX, gridY, 1, form.Threads, sharedBytes, new Int8Arguments
                 {
-                    Packed = weight.Packed, Scales = weight.Scales, X = quantized, TokenScales = scales, Bias = biasAddress, Residual = residualAddress,
-                    Y = y.Address, TokenScalesStride = scalesStride, ResidualElement = residualElement, ResidualStride = residualStride,
-                    YElement = (int)y.Element, YStride = y.Stride, M = m, N = n, K = k, Group = weight.GroupSize, Activation = (int)epilogue.Activation,
+                    Packed = weight.Packed,
+                    Scales = weight.Scales,
+                    X = quantized,
+                    TokenScales = scales,
+                    Bias = biasAddress,
+                    Residual = residualAddress,
+                    Y = y.Address,
+                    TokenScalesStride = scalesStride,
+                    ResidualElement = residualElement,
+                    ResidualStride = residualStride,
+                    YElement = (int)y.Element,
+                    YStride = y.Stride,
+                    M = m,
+                    N = n,
+                    K = k,
+                    Group = weight.GroupSize,
+                    Activation = (int)epilogue.Activation,
                     Gated = gated ? 1 : 0,
                 });
                 break;
@@ -103,9 +148,16 @@ public sealed partial class CudaBackend
         ulong quantized = Scratch(bytes + (long)groups * scalesStride * sizeof(float)), scales = quantized + (ulong)bytes;
         Kernel<QuantizeArguments> kernel = _quantize[(int)x.Element] ??=
             _module.Find<QuantizeArguments>(x.Element == Element.F16 ? "quantize_rows_f16" : "quantize_rows_f32");
-        kernel.Launch((padded + 511) / 512, Math.Min(x.Rows, 65535), 1, 128, 0, new QuantizeArguments
+        kernel.Launch((padded + 511) / 512, (x.Rows + 7) / 8, 1, 128, 8 * 16 * sizeof(float), new QuantizeArguments
         {
-            Quantized = quantized, Scales = scales, X = x.Address, Rows = x.Rows, Columns = x.Columns, XStride = x.Stride, Padded = padded, Group = group,
+            Quantized = quantized,
+            Scales = scales,
+            X = x.Address,
+            Rows = x.Rows,
+            Columns = x.Columns,
+            XStride = x.Stride,
+            Padded = padded,
+            Group = group,
             ScalesStride = scalesStride,
         });
         return (quantized, scales, scalesStride);

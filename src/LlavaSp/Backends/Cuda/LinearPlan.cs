@@ -56,7 +56,7 @@ internal static class LinearPlan
     public static readonly LinearForm[] Forms =
     [
         new(LinearKind.Streaming, 16, 8, 256, 1, "up to 8 rows: bound by memory; 16 outputs give small matrices a block for every SM"),
-        new(LinearKind.Streaming, 32, 8, 256, 1, "up to 8 rows, gated or with three such blocks for every SM: x is staged half as often"),
+        new(LinearKind.Streaming, 32, 8, 256, 1, "up to 8 rows, gated or with blocks for every SM (three each up to 2 rows): x is staged half as often"),
         new(LinearKind.Streaming, 32, 16, 256, 1, "9 to 16 rows: still bound by memory; the same stream of weights for two token tiles"),
         new(LinearKind.Streaming, 32, 32, 256, 1, "17 to 32 rows: the same for four token tiles, the most that registers hold"),
         new(LinearKind.Tiled, 32, 64, 128, 0.50, "33 to 64 rows of a small matrix: blocks for all SMs where 64 outputs leave half of them idle"),
@@ -78,7 +78,8 @@ internal static class LinearPlan
     public static LinearForm Choose(int m, int n, int multiprocessors, bool int8Mma, bool gated)
     {
         if (m > 32 && int8Mma) return Forms[^1];
-        if (m <= 8) return Forms[gated || (long)n >= 32L * 3 * multiprocessors ? 1 : 0];
+        // Staging x costs a block m rows; with several of them that is as much as its weights, and half as many blocks are better.
+        if (m <= 8) return Forms[gated || n >= (m <= 2 ? 3L : 1L) * 32 * multiprocessors ? 1 : 0];
         if (m <= 32) return Forms[m <= 16 ? 2 : 3];
         LinearForm best = Forms[^2];
         double least = double.MaxValue;
@@ -93,6 +94,12 @@ internal static class LinearPlan
 
         return best;
     }
+
+    /// <summary>
+    /// Whether RMSNorm is better made by every block of a streaming product than by a launch of its own: the rows are read twice more from the second cache by each
+    /// block, at 4096 columns 32 KB a row, against about 3 us of a launch.
+    /// </summary>
+    public static bool FusesNorm(int m) => m <= 2;
 
     /// <summary>Blocks: for streaming forms x counts outputs, else x counts tokens and y outputs.</summary>
     public static (int X, int Y) Grid(LinearForm form, int m, int n, bool gated)
@@ -115,7 +122,7 @@ internal static class LinearPlan
         {
             // Factors of RMSNorm, and x at a stride of 8 elements more; at the end the sums of 8 warps for 8 tokens.
             int staged = 32 * sizeof(float) + m * (Math.Min(Chunk(form, m), (k + 63) / 64 * 64) + 8) * sizeof(ushort);
-            return Math.Max(staged, 8 * form.Outputs * 10 * sizeof(float));
+            return Math.Max(staged, 8 * form.Outputs * 11 * sizeof(float));
         }
 
         // Stages of 64 columns: weights, their scales and the tokens' for every 32 columns, tokens.
