@@ -52,8 +52,14 @@ public sealed partial class CudaBackend : IBackend
     /// <inheritdoc/>
     public long PeakDeviceBytes => _device.Pool.PeakBytes;
 
+    /// <inheritdoc/>
+    public long DeviceBytes => _device.Pool.TotalBytes;
+
     /// <summary>The device.</summary>
     internal CudaDevice Device => _device;
+
+    /// <summary>Whether decode steps run as CUDA graphs; without, every launch is made by itself, with the same results.</summary>
+    internal bool RecordsSteps { get; set; } = true;
 
     /// <summary>Its kernels.</summary>
     internal CudaModule Module => _module;
@@ -87,6 +93,9 @@ public sealed partial class CudaBackend : IBackend
         _device.Pool.Reclaim();
         return CudaTensor.Create(_device, rows, columns, precision == Precision.Operand ? Element.F16 : Element.F32);
     }
+
+    /// <inheritdoc/>
+    public IStepRecorder? CreateStepRecorder() => RecordsSteps ? new StepGraph(_device) : null;
 
     /// <inheritdoc/>
     public void Synchronize() => _device.Synchronize();
@@ -126,6 +135,13 @@ public sealed partial class CudaBackend : IBackend
     private static void Require(bool condition, string problem, [CallerMemberName] string operation = "")
     {
         if (!condition) throw new ArgumentException($"{operation}: {problem}");
+    }
+
+    /// <summary>As above, with a text that is put together only for the exception.</summary>
+    private static void Require(
+        bool condition, [InterpolatedStringHandlerArgument(nameof(condition))] ref ProblemText problem, [CallerMemberName] string operation = "")
+    {
+        if (!condition) throw new ArgumentException($"{operation}: {problem.Take()}");
     }
 
     /// <summary>The objects that own the memory must stay reachable until the work on it is queued.</summary>
