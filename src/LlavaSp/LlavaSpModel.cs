@@ -111,7 +111,8 @@ public sealed class LlavaSpModel : IDisposable
                 done => options.Progress?.Report(new LoadProgress("decoder", 0.2 + 0.8 * done / layers)));
             RefuseUnreadLayers(checkpoint);
             options.Logger?.LogInformation(
-                "device {Device} ({InstructionSet}, {Threads} threads): {Reason}; weights {Weights} ({WeightsReason}), KV cache {KvFormat}; variant {Variant}: {VariantReason}",
+                "device {Device} ({InstructionSet}, {Threads} threads): {Reason}; weights {Weights} ({WeightsReason}), KV cache {KvFormat}; "
+                + "variant {Variant}: {VariantReason}",
                 backend.Info.Device, backend.Info.InstructionSet, backend.Info.Threads, backend.Info.Reason, format, reason, kv,
                 checkpoint.Spatial.Variant, checkpoint.Spatial.Reason);
             return new LlavaSpModel(checkpoint, backend, encoder, decoder, tokenizer, preprocessor, format, kv)
@@ -179,7 +180,8 @@ public sealed class LlavaSpModel : IDisposable
         {
             return backend.Holds(asked)
                 ? asked
-                : throw new DeviceException($"{backend.Info.Device} has no key-value cache of {asked.ToString().ToLowerInvariant()}: leave --kv out, or use --device cpu");
+                : throw new DeviceException(
+                    $"{backend.Info.Device} has no key-value cache of {asked.ToString().ToLowerInvariant()}: leave --kv out, or use --device cpu");
         }
 
         KvFormat wanted = options.PreferredKvFormat ?? (weights == WeightFormat.F32 ? KvFormat.F32 : KvFormat.F16);

@@ -7,7 +7,8 @@ namespace LlavaSp.Backends.Cuda;
 
 /// <summary>
 /// Hand-written CUDA kernels (kernels/) on one GPU, or on the emulator. Operations are queued on one stream and return at once; only <see cref="Tensor.Read"/>,
-/// <see cref="Argmax"/> and <see cref="Synchronize"/> wait. Weights are f16, int8 or int4, the operands of matrix products and the key-value cache f16, sums float32.
+/// <see cref="Argmax"/> and <see cref="Synchronize"/> wait. Weights are f16, int8 or int4, the operands of matrix products and the key-value cache f16,
+/// sums float32.
 /// </summary>
 public sealed partial class CudaBackend : IBackend
 {
@@ -113,7 +114,8 @@ public sealed partial class CudaBackend : IBackend
     private static bool HasInt8MmaLayout(WeightFormat format) => false;
 
     /// <summary>
-    /// Device memory for the inside of one operation: its contents are lost to the next one that asks. Grows and stays, so that a decode step allocates nothing.
+    /// Device memory for the inside of one operation: its contents are lost to the next one that asks. Grows and stays, so that a decode step allocates
+    /// nothing.
     /// </summary>
     private ulong Scratch(long bytes)
     {

@@ -5,13 +5,15 @@ using LlavaSp.Backends.Cuda.Driver;
 namespace LlavaSp.Backends.Cuda;
 
 /// <summary>
-/// Device memory that comes back: blocks are cut from segments (best fit, neighbours joined again), because cuMemAlloc takes long and waits for the device. A block
-/// that was given back may be handed out at once: its next user's work stands behind that of the last one in the same stream. One thread at a time; only
+/// Device memory that comes back: blocks are cut from segments (best fit, neighbours joined again), because cuMemAlloc takes long and waits for the device. A
+/// block that was given back may be handed out at once: its next user's work stands behind that of the last one in the same stream. One thread at a time; only
 /// <see cref="Abandon"/> may come from any.
 /// </summary>
 /// <param name="context">Where the memory is.</param>
 /// <param name="stream">The stream of all work on the blocks.</param>
-/// <param name="segmentBytes">Size of a segment; 0 makes every block an allocation of its own, of exactly its size, so that the emulator sees its bounds.</param>
+/// <param name="segmentBytes">
+/// Size of a segment; 0 makes every block an allocation of its own, of exactly its size, so that the emulator sees its bounds.
+/// </param>
 internal sealed unsafe class DevicePool(ContextHandle context, StreamHandle stream, long segmentBytes) : IDisposable
 {
     /// <summary>Alignment of every block.</summary>

@@ -18,7 +18,11 @@ internal static class KernelImage
         if (driver.IsEmulator) return [.. "LSPEMU01"u8, .. new byte[8]];
         using Stream? stream = typeof(KernelImage).Assembly.GetManifestResourceStream(Resource);
         if (stream is null)
-            throw new DeviceException("this build has no kernels for GPUs: run tools/install-cuda, which gets the compiler, and build again; or use --device cpu");
+        {
+            throw new DeviceException(
+                "this build has no kernels for GPUs: run tools/install-cuda, which gets the compiler, and build again; or use --device cpu");
+        }
+
         var image = new byte[stream.Length];
         stream.ReadExactly(image);
         return image;

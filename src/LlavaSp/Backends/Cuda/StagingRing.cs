@@ -3,8 +3,8 @@ using LlavaSp.Backends.Cuda.Driver;
 namespace LlavaSp.Backends.Cuda;
 
 /// <summary>
-/// Page-locked memory for small copies in both directions: two halves, each free again once the copies out of it are done, so that nothing waits for a copy that
-/// it does not overwrite.
+/// Page-locked memory for small copies in both directions: two halves, each free again once the copies out of it are done, so that nothing waits for a copy
+/// that it does not overwrite.
 /// </summary>
 internal sealed unsafe class StagingRing : IDisposable
 {

@@ -3,8 +3,8 @@ using LlavaSp.Backends.Cuda.Driver;
 namespace LlavaSp.Backends.Cuda;
 
 /// <summary>
-/// The launches of a step that comes again and again, as one CUDA graph. Between <see cref="Begin"/> and <see cref="End"/> launches are noted, not made; at the end
-/// the graph is built the first time, and later only told what differs from last time (positions, lengths), then launched as a whole. A step that takes other
+/// The launches of a step that comes again and again, as one CUDA graph. Between <see cref="Begin"/> and <see cref="End"/> launches are noted, not made; at the
+/// end the graph is built the first time, and later only told what differs from last time (positions, lengths), then launched as a whole. A step that takes other
 /// kernels than the last one is built anew. Allocates nothing once it is built.
 /// </summary>
 internal sealed unsafe class StepGraph(CudaDevice device) : IStepRecorder

@@ -291,7 +291,8 @@ internal sealed unsafe class WeightPacker : IDisposable
             int index = 0;
             while (!float.IsFinite(values[index]) || Half.IsFinite((Half)values[index])) index++;
             throw new CheckpointException(
-                $"{source.Name}, row {first + index / columns}: a weight of {values[index]:g3} is too large for f16, which is what CUDA devices hold: use --device cpu");
+                $"{source.Name}, row {first + index / columns}: a weight of {values[index]:g3} is too large for f16, which is what CUDA devices hold: "
+                + "use --device cpu");
         }
     }
 }

@@ -45,7 +45,8 @@ public sealed class CudaDeviceTests
     {
         using CudaBackend cuda = CudaTesting.Create();
         CudaException missing = Assert.Throws<CudaException>(() => cuda.Module.Find<OneAddress>("no_such_kernel"));
-        Assert.StartsWith("cuModuleGetFunction failed while looking for kernel no_such_kernel: CUDA_ERROR_NOT_FOUND (", missing.Message, StringComparison.Ordinal);
+        const string Expected = "cuModuleGetFunction failed while looking for kernel no_such_kernel: CUDA_ERROR_NOT_FOUND (";
+        Assert.StartsWith(Expected, missing.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -162,7 +163,8 @@ public sealed class CudaDeviceTests
         // Blocks from a segment: what is freed inside of a step has the same address in the next.
         using CudaBackend cuda = CudaTesting.Create(segmentBytes: 1 << 20);
         using var graph = (StepGraph)cuda.CreateStepRecorder()!;
-        using Tensor x = CpuTesting.Tensor(cuda, 6, 5, CpuTesting.Random(30, 1)), y = cuda.CreateTensor(1, 5), z = cuda.CreateTensor(1, 5), w = CpuTesting.Tensor(cuda, 1, 5, 1, 2, 3, 4, 5);
+        using Tensor x = CpuTesting.Tensor(cuda, 6, 5, CpuTesting.Random(30, 1)), w = CpuTesting.Tensor(cuda, 1, 5, 1, 2, 3, 4, 5);
+        using Tensor y = cuda.CreateTensor(1, 5), z = cuda.CreateTensor(1, 5);
         float[] last = [];
         for (int row = 0; row < 6; row++)
         {

@@ -25,7 +25,11 @@ internal static unsafe class CudaLibrary
             CudaDriver driver = emulator ? LoadEmulator() : LoadDriver();
             CudaResult result = driver.Init(0);
             if (result != CudaResult.Success)
-                throw new DeviceException($"no CUDA device: {driver.Path} was found ({VersionOf(driver)}), cuInit says {driver.Describe(result)}; use --device cpu");
+            {
+                throw new DeviceException(
+                    $"no CUDA device: {driver.Path} was found ({VersionOf(driver)}), cuInit says {driver.Describe(result)}; use --device cpu");
+            }
+
             int count;
             driver.ThrowOnError(driver.DeviceGetCount(&count), "cuDeviceGetCount", "counting devices");
             if (count == 0) throw new DeviceException($"no CUDA device: {driver.Path} was found ({VersionOf(driver)}) and counts none; use --device cpu");

@@ -54,7 +54,9 @@ internal unsafe struct KernelNode
     public void** Extra;
 }
 
-/// <summary>A call of the driver that failed through a fault of this library: a wrong argument, an access beyond an allocation. The device is lost to the process.</summary>
+/// <summary>
+/// A call of the driver that failed through a fault of this library: a wrong argument, an access beyond an allocation. The device is lost to the process.
+/// </summary>
 internal sealed class CudaException(CudaResult result, string message) : Exception(message)
 {
     /// <summary>What the driver returned.</summary>
