@@ -93,8 +93,8 @@ internal sealed class AttentionKernels
     }
 
     /// <summary>
-    /// Parts into which <see cref="Decode"/> splits sequences of at most <paramref name="positions"/> positions: as many as the device has room for, at least a page
-    /// each. A block of width 128 has 64 KB of keys and values under way, which is all that a multiprocessor needs; narrower ones less.
+    /// Parts into which <see cref="Decode"/> splits sequences of at most <paramref name="positions"/> positions: as many as the device has room for, at least a
+    /// page each. A block of width 128 has 64 KB of keys and values under way, which is all that a multiprocessor needs; narrower ones less.
     /// </summary>
     public int Splits(int positions, int rows, int heads, int kvHeads, int headDim, int batch)
     {

@@ -10,7 +10,7 @@ public sealed partial class CudaBackend
     /// <inheritdoc/>
     public KvCache CreateKvCache(KvCacheShape shape)
     {
-        Require(shape.HeadDim <= AttentionKernels.MaxHeadDim, $"heads of at most {AttentionKernels.MaxHeadDim}, not {shape.HeadDim}");
+        Require(shape.HeadDim <= AttentionKernels.MaxHeadDim, "heads are wider than 128");
         return new CudaKvCache(_device, shape);
     }
 
@@ -18,17 +18,24 @@ public sealed partial class CudaBackend
     public void FullAttention(Tensor destination, Tensor qkv, int batch, int heads)
     {
         CudaTensor y = Of(destination), x = Of(qkv);
-        Require(batch > 0 && heads > 0 && x.Rows % batch == 0 && x.Columns % (3 * heads) == 0, $"[{x.Rows}, {x.Columns}] of {batch} blocks and {heads} heads");
+        Require(batch > 0 && heads > 0 && x.Rows % batch == 0 && x.Columns % (3 * heads) == 0, "qkv is not so many blocks of rows and heads");
         int headDim = x.Columns / (3 * heads);
-        Require(headDim <= AttentionKernels.MaxHeadDim, $"heads of at most {AttentionKernels.MaxHeadDim}, not {headDim}");
-        Require(y.Rows == x.Rows && y.Columns == heads * headDim, $"[{y.Rows}, {y.Columns}] for [{x.Rows}, {heads * headDim}]");
-        Require(x.Element == Element.F16, "query, key and value are operands of half precision");
+        Require(headDim <= AttentionKernels.MaxHeadDim, "heads are wider than 128");
+        Require(y.Rows == x.Rows && y.Columns == heads * headDim, "destination is not [rows, heads * headDim]");
+        Require(x.Element == Element.F16, "query, key and value are not f16");
         if (x.Rows == 0) return;
         Attention.Vision(
             new VisionAttentionArguments
             {
-                Output = y.Address, OutputStride = y.Stride, OutputElement = (int)y.Element, Qkv = x.Address, Stride = x.Stride, Rows = x.Rows / batch,
-                Heads = heads, HeadDim = headDim, Scale = AttentionKernels.Scale(headDim),
+                Output = y.Address,
+                OutputStride = y.Stride,
+                OutputElement = (int)y.Element,
+                Qkv = x.Address,
+                Stride = x.Stride,
+                Rows = x.Rows / batch,
+                Heads = heads,
+                HeadDim = headDim,
+                Scale = AttentionKernels.Scale(headDim),
             },
             batch);
         Keep(y, x);
@@ -40,18 +47,31 @@ public sealed partial class CudaBackend
         CudaTensor q = Of(query), x = Of(qkv), cos = Of(rope.Cos), sin = Of(rope.Sin);
         CudaKvCache kv = Of(cache);
         int headDim = kv.Shape.HeadDim, kvHeads = kv.Shape.KvHeads, heads = RequireQueries(q, kv, layer, first);
-        Require(x.Rows == q.Rows && x.Columns == (heads + 2 * kvHeads) * headDim, $"[{x.Rows}, {x.Columns}] for {q.Rows} rows of {heads} + 2 * {kvHeads} heads");
-        Require(
-            cos.Element == Element.F32 && sin.Element == Element.F32 && cos.Columns == headDim / 2 && sin.Columns == headDim / 2
-            && Math.Min(cos.Rows, sin.Rows) >= first + q.Rows, $"cos [{cos.Rows}, {cos.Columns}] for {first + q.Rows} positions");
+        Require(x.Rows == q.Rows && x.Columns == (heads + 2 * kvHeads) * headDim, "qkv is not [rows, (heads + 2 * kvHeads) * headDim]");
+        Require(cos.Element == Element.F32 && sin.Element == Element.F32, "cos and sin are not float32");
+        Require(cos.Columns == headDim / 2 && sin.Columns == headDim / 2, "cos and sin are not [positions, headDim / 2]");
+        Require(Math.Min(cos.Rows, sin.Rows) >= first + q.Rows, "cos and sin end before the last position");
         if (q.Rows == 0) return;
         kv.Reserve(first + q.Rows);
         Attention.Rope(
             new RopeAndCacheArguments
             {
-                Query = q.Address, QueryStride = q.Stride, Keys = kv.Keys(layer), Values = kv.Values(layer), Pages = kv.Pages, Qkv = x.Address, Stride = x.Stride,
-                Cos = cos.Address, CosStride = cos.Stride, Sin = sin.Address, SinStride = sin.Stride, Rows = q.Rows, First = first,
-                Heads = heads, KvHeads = kvHeads, HeadDim = headDim,
+                Query = q.Address,
+                QueryStride = q.Stride,
+                Keys = kv.Keys(layer),
+                Values = kv.Values(layer),
+                Pages = kv.Pages,
+                Qkv = x.Address,
+                Stride = x.Stride,
+                Cos = cos.Address,
+                CosStride = cos.Stride,
+                Sin = sin.Address,
+                SinStride = sin.Stride,
+                Rows = q.Rows,
+                First = first,
+                Heads = heads,
+                KvHeads = kvHeads,
+                HeadDim = headDim,
             },
             x.Element, batch: 1);
         Keep(q, x, rope, kv);
@@ -63,8 +83,8 @@ public sealed partial class CudaBackend
         CudaTensor y = Of(destination), q = Of(query);
         CudaKvCache kv = Of(cache);
         int headDim = kv.Shape.HeadDim, kvHeads = kv.Shape.KvHeads, heads = RequireQueries(q, kv, layer, first), length = first + q.Rows;
-        Require(y.Rows == q.Rows && y.Columns == q.Columns, $"[{y.Rows}, {y.Columns}] for [{q.Rows}, {q.Columns}]");
-        Require(length <= kv.Reserved, $"{length} positions, of which {kv.Reserved} were written");
+        Require(y.Rows == q.Rows && y.Columns == q.Columns, "destination and queries differ in size");
+        Require(length <= kv.Reserved, "the cache was not written that far");
         if (q.Rows == 0) return;
         if (AttentionKernels.IsDecode(q.Rows, heads / kvHeads))
         {
@@ -73,10 +93,21 @@ public sealed partial class CudaBackend
             Attention.Decode(
                 new DecodeAttentionArguments
                 {
-                    Output = y.Address, OutputStride = y.Stride, OutputElement = (int)y.Element, Query = q.Address, QueryStride = q.Stride,
+                    Output = y.Address,
+                    OutputStride = y.Stride,
+                    OutputElement = (int)y.Element,
+                    Query = q.Address,
+                    QueryStride = q.Stride,
                     Arrived = splits == 1 ? 0 : Counters(AttentionKernels.Counters(q.Rows, heads, kvHeads, batch: 1)),
-                    Keys = kv.Keys(layer), Values = kv.Values(layer), Pages = kv.Pages, Length = length, Rows = q.Rows,
-                    Heads = heads, KvHeads = kvHeads, HeadDim = headDim, Scale = AttentionKernels.Scale(headDim),
+                    Keys = kv.Keys(layer),
+                    Values = kv.Values(layer),
+                    Pages = kv.Pages,
+                    Length = length,
+                    Rows = q.Rows,
+                    Heads = heads,
+                    KvHeads = kvHeads,
+                    HeadDim = headDim,
+                    Scale = AttentionKernels.Scale(headDim),
                 },
                 batch: 1, splits, bytes == 0 ? 0 : Scratch(bytes));
         }
@@ -84,9 +115,20 @@ public sealed partial class CudaBackend
         {
             Attention.Prefill(new PrefillAttentionArguments
             {
-                Output = y.Address, OutputStride = y.Stride, OutputElement = (int)y.Element, Query = q.Address, QueryStride = q.Stride,
-                Keys = kv.Keys(layer), Values = kv.Values(layer), Pages = kv.Pages, Rows = q.Rows, First = first,
-                Heads = heads, KvHeads = kvHeads, HeadDim = headDim, Scale = AttentionKernels.Scale(headDim),
+                Output = y.Address,
+                OutputStride = y.Stride,
+                OutputElement = (int)y.Element,
+                Query = q.Address,
+                QueryStride = q.Stride,
+                Keys = kv.Keys(layer),
+                Values = kv.Values(layer),
+                Pages = kv.Pages,
+                Rows = q.Rows,
+                First = first,
+                Heads = heads,
+                KvHeads = kvHeads,
+                HeadDim = headDim,
+                Scale = AttentionKernels.Scale(headDim),
             });
         }
 
@@ -115,10 +157,10 @@ public sealed partial class CudaBackend
     {
         KvCacheShape shape = cache.Shape;
         int heads = query.Columns / shape.HeadDim;
-        Require(query.Columns % shape.HeadDim == 0 && heads % shape.KvHeads == 0 && heads > 0, $"queries of {query.Columns} for {shape.KvHeads} heads of {shape.HeadDim}");
-        Require(query.Element == Element.F16, "queries are operands of half precision");
-        Require((uint)layer < (uint)shape.Layers, $"layer {layer} of {shape.Layers}");
-        Require(first >= 0 && first <= shape.Capacity - query.Rows, $"positions {first}+{query.Rows} of {shape.Capacity}");
+        Require(query.Columns % shape.HeadDim == 0 && heads % shape.KvHeads == 0 && heads > 0, "queries are not a multiple of the cache's heads");
+        Require(query.Element == Element.F16, "queries are not f16");
+        Require((uint)layer < (uint)shape.Layers, "the cache has no such layer");
+        Require(first >= 0 && first <= shape.Capacity - query.Rows, "the cache is not that long");
         return heads;
     }
 }

@@ -2,8 +2,8 @@ namespace LlavaSp.Backends.Cuda;
 
 /// <summary>
 /// Keys and values in device memory, f16, in pages of <see cref="PagePositions"/> positions that are allocated when they are first written (kernels/README.md,
-/// Key-value cache). One block of memory holds a page of every layer: [layers][keys, values][kvHeads][64][headDim]. Page numbers count, from the first block on, in
-/// pages of one layer's keys; every block begins at a whole number of them, so that one table serves all layers.
+/// Key-value cache). One block of memory holds a page of every layer: [layers][keys, values][kvHeads][64][headDim]. Page numbers count, from the first block on,
+/// in pages of one layer's keys; every block begins at a whole number of them, so that one table serves all layers.
 /// </summary>
 internal sealed class CudaKvCache : KvCache
 {
@@ -41,7 +41,7 @@ internal sealed class CudaKvCache : KvCache
     public ulong Values(int layer) => Keys(layer) + (ulong)_pageBytes;
 
     /// <summary>
-    /// Makes room for the first <paramref name="positions"/> positions; queues the table's new entries behind the work under way. Does nothing if they have room.
+    /// Makes room for the first <paramref name="positions"/> positions; queues the table's new entries behind the work under way. Mostly there is room.
     /// </summary>
     /// <exception cref="DeviceException">There is no memory for them; what was there stays.</exception>
     public void Reserve(int positions)
@@ -51,7 +51,7 @@ internal sealed class CudaKvCache : KvCache
         {
             // The pool knows nothing of pages: room to begin at the next whole one.
             long slack = _blocks.Count == 0 ? 0 : _pageBytes - 1;
-            DeviceBlock block = _device.Allocate(2 * Shape.Layers * _pageBytes + slack, $"positions {_blocks.Count * PagePositions} and on of a key-value cache");
+            DeviceBlock block = _device.Allocate(2 * Shape.Layers * _pageBytes + slack, $"position {_blocks.Count * PagePositions} of a key-value cache");
             if (_blocks.Count == 0) _first = block.Address;
             long distance = (long)(block.Address - _first), number = distance / _pageBytes;
             if (distance > 0 && distance % _pageBytes != 0) number++;

@@ -62,8 +62,8 @@ public sealed class CudaAttentionTests : IDisposable
     {
         foreach ((int heads, int kvHeads, int rows, int first) in new[]
         {
-            (1, 1, 1, 0), (1, 1, 1, 63), (4, 4, 1, 64), (6, 3, 2, 1), (8, 1, 1, 200), (8, 1, 4, 65), (32, 8, 3, 63), (1, 1, 5, 200), (4, 4, 8, 60), (6, 3, 7, 127),
-            (1, 1, 16, 1), (8, 1, 2, 15),
+            (1, 1, 1, 0), (1, 1, 1, 63), (4, 4, 1, 64), (6, 3, 2, 1), (8, 1, 1, 200), (8, 1, 4, 65), (32, 8, 3, 63), (1, 1, 5, 200), (4, 4, 8, 60),
+            (6, 3, 7, 127), (1, 1, 16, 1), (8, 1, 2, 15),
         })
         {
             Assert.True(AttentionKernels.IsDecode(rows, heads / kvHeads));
@@ -73,6 +73,9 @@ public sealed class CudaAttentionTests : IDisposable
         CheckCausal(headDim, 4, 2, 1, 100, Precision.Full);
         CheckCausal(headDim, 4, 2, 40, 3, Precision.Full);
     }
+
+    [Fact]
+    public void A_step_of_the_7B_decoder_is_the_reference_s() => CheckCausal(headDim: 128, heads: 32, kvHeads: 32, rows: 1, first: 1023, Precision.Operand);
 
     [Theory]
     [InlineData(1)]
@@ -111,9 +114,22 @@ public sealed class CudaAttentionTests : IDisposable
         new AttentionKernels(_cuda.Module, 4).Decode(
             new DecodeAttentionArguments
             {
-                Output = z.Address, OutputStride = z.Stride, OutputElement = (int)z.Element, Query = x.Address, QueryStride = x.Stride, Keys = cache.Keys(0),
-                Values = cache.Values(0), Pages = cache.Pages, PageStride = 4, Arrived = arrived.Address, Lengths = deviceLengths.Address, Rows = Rows, Heads = Heads, KvHeads = KvHeads,
-                HeadDim = HeadDim, Scale = AttentionKernels.Scale(HeadDim),
+                Output = z.Address,
+                OutputStride = z.Stride,
+                OutputElement = (int)z.Element,
+                Query = x.Address,
+                QueryStride = x.Stride,
+                Keys = cache.Keys(0),
+                Values = cache.Values(0),
+                Pages = cache.Pages,
+                PageStride = 4,
+                Arrived = arrived.Address,
+                Lengths = deviceLengths.Address,
+                Rows = Rows,
+                Heads = Heads,
+                KvHeads = KvHeads,
+                HeadDim = HeadDim,
+                Scale = AttentionKernels.Scale(HeadDim),
             },
             lengths.Length, splits, partial.Address);
         Near([.. expected], output.ToArray(), $"{splits} splits");
@@ -147,7 +163,7 @@ public sealed class CudaAttentionTests : IDisposable
                     using Tensor query = backend.CreateTensor(Rows, heads * headDim, Precision.Operand);
                     using Tensor cos = CpuTesting.Tensor(backend, 160, headDim / 2, [.. angles.Select(MathF.Cos)]);
                     using Tensor sin = CpuTesting.Tensor(backend, 160, headDim / 2, [.. angles.Select(MathF.Sin)]);
-                    using (Tensor begin = CpuTesting.Tensor(backend, First, (heads + 2 * kvHeads) * headDim, new float[First * (heads + 2 * kvHeads) * headDim]))
+                    using (Tensor begin = CpuTesting.Tensor(backend, First, x.Columns, new float[First * x.Columns]))
                     using (Tensor unused = backend.CreateTensor(First, heads * headDim, Precision.Operand))
                         backend.RopeAndCache(unused, begin, kv, index, new RopeTable(cos, sin), 0);
                     backend.RopeAndCache(query, x, kv, index, new RopeTable(cos, sin), First);
