@@ -83,7 +83,7 @@ DEVICE void multiply_stage(int stage_offset, int output_warp, int token_warp,
         }
     }
 // Unrolled further, int4 would need more registers than two blocks of 256 threads have.
-#pragma unroll(2)
+#pragma unroll 2
     for (int tile = 0; tile < Unit::kColumns / 16; tile++) {
         uint32_t b[Shape::kTokenTiles][2];
 #pragma unroll
