@@ -44,6 +44,8 @@ DEVICE f32x2 to_float(f16x2 value) {
 DEVICE f16x2 to_f16x2(float low, float high) {
     return f16x2{uint32_t(emulator::float_to_half(low)) | uint32_t(emulator::float_to_half(high)) << 16};
 }
+/// A product that is rounded by itself, where the compiler would make one operation of it and a sum.
+DEVICE float mul(float a, float b) { return a * b; }
 DEVICE f16x2 mul(f16x2 a, f16x2 b) {
     const f32x2 x = to_float(a), y = to_float(b);
     return to_f16x2(x.x * y.x, x.y * y.y);
@@ -73,6 +75,11 @@ DEVICE f32x2 to_float(f16x2 value) {
 }
 DEVICE f16x2 to_f16x2(float low, float high) {
     return f16x2{uint32_t(to_f16(low).bits) | uint32_t(to_f16(high).bits) << 16};
+}
+DEVICE float mul(float a, float b) {
+    float result;
+    asm("mul.rn.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
+    return result;
 }
 DEVICE f16x2 mul(f16x2 a, f16x2 b) {
     f16x2 result;

@@ -121,13 +121,12 @@ public sealed class LlavaSpSession : IDisposable
         long start = Stopwatch.GetTimestamp();
         var times = new StageTimes();
         PromptSequence prompt = Sequence(request);
-        var sampler = new Sampler(request.Sampling, _model.Checkpoint.Decoder.VocabularySize);
+        using var sampler = new TokenSampler(_model.Backend, request.Sampling, _model.Checkpoint.Decoder.VocabularySize);
         var output = new AnswerText(_model.Tokenizer, request.StopStrings);
         cancellationToken.ThrowIfCancellationRequested();
         int reused = _runner.Prefill(prompt, times, cancellationToken: cancellationToken);
 
         var tokens = new List<GeneratedToken>(Math.Min(request.MaxNewTokens, 4096));
-        var logits = request.Sampling.IsPlainGreedy ? null : new float[_model.Checkpoint.Decoder.VocabularySize];
         FinishReason? finish = null;
         double firstToken = 0;
         while (finish is null)
@@ -135,7 +134,7 @@ public sealed class LlavaSpSession : IDisposable
             cancellationToken.ThrowIfCancellationRequested();
             long step = Stopwatch.GetTimestamp();
             if (tokens.Count > 0) _runner.Step(tokens[^1].Id);
-            int id = Choose(sampler, logits);
+            int id = sampler.Choose(_runner.Logits);
             if (tokens.Count > 0) times.AddSince(Stage.Decode, step);
             else firstToken = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
 
@@ -166,13 +165,6 @@ public sealed class LlavaSpSession : IDisposable
             FirstTokenMilliseconds = firstToken,
             Seed = sampler.Seed,
         };
-    }
-
-    private int Choose(Sampler sampler, float[]? logits)
-    {
-        if (logits is null) return _model.Backend.Argmax(_runner.Logits);
-        _runner.Logits.Read(logits);
-        return sampler.Choose(logits);
     }
 
     private PromptSequence Sequence(GenerationRequest request) => PromptSequence.Create(

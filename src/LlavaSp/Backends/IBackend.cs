@@ -111,8 +111,8 @@ public interface IStepRecorder : IDisposable
 
 /// <summary>
 /// What a device must do. Operations are coarse and fused; all tensors are [rows, columns]; a destination is overwritten. Calls on one backend
-/// come from one thread at a time and are carried out in order; only <see cref="Tensor.Read"/>, <see cref="Argmax"/> and
-/// <see cref="Synchronize"/> wait for them.
+/// come from one thread at a time and are carried out in order; only <see cref="Tensor.Read"/>, <see cref="Argmax"/>,
+/// <see cref="DeviceSampler.Choose"/> and <see cref="Synchronize"/> wait for them.
 /// </summary>
 public interface IBackend : IDisposable
 {
@@ -253,4 +253,11 @@ public interface IBackend : IDisposable
 
     /// <summary>Index of the largest element of a one-row tensor; the first of equals. NaN anywhere is an error.</summary>
     int Argmax(Tensor logits);
+
+    /// <summary>
+    /// A sampler for one answer that works on the device; null where logits lie in the host's memory anyway, and the host's sampler does as well.
+    /// </summary>
+    /// <param name="rule">How tokens are chosen.</param>
+    /// <param name="vocabulary">Number of logits.</param>
+    DeviceSampler? CreateSampler(SamplingRule rule, int vocabulary) => null;
 }

@@ -1,3 +1,5 @@
+using LlavaSp.Backends;
+
 namespace LlavaSp.Generation;
 
 /// <summary>
@@ -38,6 +40,9 @@ public sealed record SamplingOptions
 
     /// <summary>Whether what was chosen before matters.</summary>
     internal bool HasPenalties => RepetitionPenalty != 1 || FrequencyPenalty != 0 || PresencePenalty != 0;
+
+    /// <summary>What a backend's sampler needs to know.</summary>
+    internal SamplingRule Rule => new(RepetitionPenalty, FrequencyPenalty, PresencePenalty, Temperature, TopK, TopP, MinP);
 
     /// <summary>Checks the ranges.</summary>
     /// <exception cref="LlavaSpException">A value is out of range.</exception>

@@ -10,6 +10,8 @@ public sealed partial class CudaBackend
 
     private RowKernels Rows => field ??= new RowKernels(_device, _module);
 
+    private SamplingKernels Sampling => field ??= new SamplingKernels(_module);
+
     /// <inheritdoc/>
     public Weight CreateWeight(WeightSource source, WeightFormat format)
     {
@@ -91,6 +93,16 @@ public sealed partial class CudaBackend
         return index >= 0
             ? index
             : throw new LlavaSpException("the model computed NaN instead of logits: its weights are damaged or overflow their format");
+    }
+
+    /// <inheritdoc/>
+    public DeviceSampler CreateSampler(SamplingRule rule, int vocabulary)
+    {
+        ArgumentNullException.ThrowIfNull(rule);
+        ArgumentOutOfRangeException.ThrowIfLessThan(vocabulary, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(vocabulary, SamplingKernels.MostTokens);
+        _device.Pool.Reclaim();
+        return new CudaSampler(_device, Sampling, rule, vocabulary);
     }
 
     private void Norm(Tensor destination, Tensor source, Tensor weight, CudaTensor? bias, float epsilon)

@@ -7,8 +7,8 @@ namespace LlavaSp.Backends.Cuda;
 
 /// <summary>
 /// Hand-written CUDA kernels (kernels/) on one GPU, or on the emulator. Operations are queued on one stream and return at once; only <see cref="Tensor.Read"/>,
-/// <see cref="Argmax"/> and <see cref="Synchronize"/> wait. Weights are f16, int8 or int4, the operands of matrix products and the key-value cache f16,
-/// sums float32.
+/// <see cref="Argmax"/>, <see cref="CreateSampler"/>'s sampler and <see cref="Synchronize"/> wait. Weights are f16, int8 or int4, the operands of matrix
+/// products and the key-value cache f16, sums float32.
 /// </summary>
 public sealed partial class CudaBackend : IBackend
 {
