@@ -1,7 +1,9 @@
-// Accesses that end the launch.
+// Accesses that end the launch, and those that are watched.
 #include "block.h"
+#include "counting.h"
 #include "device_memory.h"
 #include "errors.h"
+#include "races.h"
 
 namespace emulator::detail {
 
@@ -25,6 +27,22 @@ void refuse(Access access, const void* pointer, size_t bytes) {
                 load ? "load" : "store", bytes, load ? "from" : "to", where.c_str()));
 }
 
-void watch(Access, const void*, size_t) {}
+void watch(Access access, const void* pointer, size_t bytes) {
+    watch_at(__builtin_return_address(0), access, pointer, bytes);
+}
 
 }  // namespace emulator::detail
+
+namespace emulator {
+
+void watch_at(const void* site, detail::Access access, const void* pointer, size_t bytes) {
+    const Lane& lane = current_lane();
+    Block& block = *lane.warp->block;
+    if ((lane.watched & kWatchRaces) != 0) {
+        if (access == detail::Access::load_shared) block.races().load(lane, pointer, bytes);
+        if (access == detail::Access::store_shared) block.races().store(lane, pointer, bytes);
+    }
+    if ((lane.watched & kWatchCounts) != 0) block.counter().access(lane, access, pointer, bytes, site);
+}
+
+}  // namespace emulator

@@ -3,9 +3,25 @@
 #include <cstring>
 
 #include "block.h"
+#include "counting.h"
 #include "errors.h"
+#include "races.h"
 
 namespace emulator {
+namespace {
+
+void watch_copy(const Lane& lane, const void* site, const void* shared, const void* global, int bytes) {
+    Block& block = *lane.warp->block;
+    if ((lane.watched & kWatchRaces) != 0) block.races().copy_begins(lane, shared);
+    if ((lane.watched & kWatchCounts) == 0) return;
+    block.counter().access(lane, detail::Access::store_shared, shared, 16, site);
+    if (bytes == 0) return;
+    // Sectors are read whole: a part of 16 bytes is counted as all of them.
+    block.counter().access(lane, detail::Access::load_global, global, 16, site);
+    block.counter().add_async(size_t(bytes));
+}
+
+}  // namespace
 
 void cp_async16(void* shared, const void* global, int bytes) {
     Lane& lane = current_lane();
@@ -22,6 +38,7 @@ void cp_async16(void* shared, const void* global, int bytes) {
                           (bytes > 0 && !detail::in_device_memory(global, size_t(bytes))))) {
         detail::refuse(detail::Access::load_global, global, 16);
     }
+    if (EMULATOR_UNLIKELY(lane.watched)) watch_copy(lane, __builtin_return_address(0), shared, global, bytes);
     memset(shared, 0xff, 16);
     lane.copies.push_back(
         AsyncCopy{static_cast<unsigned char*>(shared), static_cast<const unsigned char*>(global), bytes, lane.group});
@@ -37,6 +54,9 @@ void cp_async_wait(int pending) {
         const AsyncCopy& copy = lane.copies[done++];
         memcpy(copy.shared, copy.global, size_t(copy.bytes));
         memset(copy.shared + copy.bytes, 0, size_t(16 - copy.bytes));
+        if (EMULATOR_UNLIKELY((lane.watched & kWatchRaces) != 0)) {
+            lane.warp->block->races().copy_is_done(lane, copy.shared);
+        }
     }
     lane.copies.erase(lane.copies.begin(), lane.copies.begin() + ptrdiff_t(done));
 }

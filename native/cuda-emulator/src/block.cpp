@@ -2,7 +2,9 @@
 
 #include <cstring>
 
+#include "counting.h"
 #include "errors.h"
+#include "races.h"
 
 namespace emulator {
 
@@ -54,11 +56,22 @@ std::string place_of(const Lane& lane) {
 
 Block::Block() : stacks_(kMostThreads), lanes_(kMostThreads), shared_(kMostShared + kSharedAlignment) {}
 
+Block::~Block() = default;
+
 uint32_t Block::random() {
     random_ ^= random_ << 13;
     random_ ^= random_ >> 7;
     random_ ^= random_ << 17;
     return uint32_t(random_ >> 16);
+}
+
+uintptr_t Block::stack_top(const Lane& lane) const {
+    return reinterpret_cast<uintptr_t>(stacks_.bottom(lane.thread)) + FiberStacks::size() - 64;
+}
+
+bool Block::below_stack(const Lane& lane, uintptr_t address) const {
+    const uintptr_t bottom = reinterpret_cast<uintptr_t>(stacks_.bottom(lane.thread));
+    return address < bottom && bottom - address <= 4096;
 }
 
 bool Block::run(const KernelLaunch& launch, LaunchState& state, int64_t index) {
@@ -71,6 +84,14 @@ bool Block::run(const KernelLaunch& launch, LaunchState& state, int64_t index) {
     warp_count_ = (threads + 31) / 32;
     at_barrier_ = finished_ = 0;
     failed_ = false;
+    watched_ = 0;
+    if (state.races) watched_ |= kWatchRaces;
+    if (state.counted(index)) watched_ |= kWatchCounts;
+    if ((watched_ & kWatchRaces) != 0) {
+        if (races_ == nullptr) races_ = std::make_unique<RaceChecker>();
+        races_->begin_block(launch.shared_bytes);
+    }
+    if ((watched_ & kWatchCounts) != 0 && counter_ == nullptr) counter_ = std::make_unique<Counter>();
 
     // Nothing is left of the block before: what was not written reads as NaN.
     unsigned char* shared = shared_.data();
@@ -87,6 +108,7 @@ bool Block::run(const KernelLaunch& launch, LaunchState& state, int64_t index) {
     thread.grid_z = int(launch.grid[2]);
     thread.shared = shared;
     thread.shared_bytes = launch.shared_bytes;
+    thread.watched = watched_;
     for (int i = 0; i < threads; i++) {
         Lane& lane = lanes_[i];
         thread.thread = i;
@@ -115,6 +137,7 @@ bool Block::run(const KernelLaunch& launch, LaunchState& state, int64_t index) {
     current_thread = nullptr;
     running_block = nullptr;
     if (!failed_ && finished_ != threads) report_deadlock();
+    if ((watched_ & kWatchCounts) != 0) counter_->end_block(launch.kernel->name, warp_count_, *this);
     return !failed_;
 }
 
@@ -193,6 +216,7 @@ void Block::leave(Lane& lane) {
 void Block::arrive_at_barrier(Lane& lane) {
     if (++at_barrier_ == lane.threads) {
         at_barrier_ = 0;
+        if (EMULATOR_UNLIKELY(watched_ != 0)) block_met();
         for (int i = 0; i < warp_count_; i++) warps_[i].ready = warps_[i].all;
     } else {
         lane.wait = Wait::barrier;
@@ -200,6 +224,21 @@ void Block::arrive_at_barrier(Lane& lane) {
         leave(lane);
         lane.wait = Wait::nothing;
     }
+}
+
+void Block::block_met() {
+    if ((watched_ & kWatchRaces) != 0) races_->block_met();
+    if ((watched_ & kWatchCounts) != 0) {
+        for (int i = 0; i < warp_count_; i++) counter_->warp_met(warps_[i]);
+    }
+}
+
+void Block::warp_met(const Warp& warp, Wait what) {
+    // Of all collectives only warp_barrier orders accesses to memory.
+    if ((watched_ & kWatchRaces) != 0 && what == Wait::warp_barrier) races_->warp_met(warp);
+    if ((watched_ & kWatchCounts) == 0) return;
+    counter_->warp_met(warp);
+    if (what == Wait::mma_f16 || what == Wait::mma_s8) counter_->add_mma(what == Wait::mma_f16);
 }
 
 void Block::fail(CUresult code, const std::string& text) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,11 @@ enum class Wait : uint8_t { nothing, barrier, warp_barrier, shuffle, ballot, ldm
 
 struct Warp;
 class Block;
+class Counter;
+class RaceChecker;
+
+// Bits of Thread::watched.
+enum : uint32_t { kWatchRaces = 1, kWatchCounts = 2 };
 
 /// A cp.async that is under way.
 struct AsyncCopy {
@@ -57,19 +63,25 @@ class Block {
     static constexpr int kMostThreads = 1024;
 
     Block();
+    ~Block();
     /// Block number `index` of the grid, x fastest. False if it failed: the launch then has its error.
     bool run(const KernelLaunch& launch, LaunchState& state, int64_t index);
 
     // What lanes call.
     void leave(Lane& lane);
     void arrive_at_barrier(Lane& lane);
+    /// For watched threads only: the lanes of a warp have met in `what`.
+    void warp_met(const Warp& warp, Wait what);
+    RaceChecker& races() { return *races_; }
+    Counter& counter() { return *counter_; }
     [[noreturn]] void fail(CUresult code, const std::string& text);
 
     const KernelLaunch& launch() const { return *launch_; }
     Warp& warp(int index) { return warps_[index]; }
-    int warps() const { return warp_count_; }
-    uint32_t random();
-    Order order() const { return order_; }
+    /// An aligned address at the upper end of the lane's stack.
+    uintptr_t stack_top(const Lane& lane) const;
+    /// Whether the address is where a stack goes that is too deep.
+    bool below_stack(const Lane& lane, uintptr_t address) const;
 
   private:
     FiberStacks stacks_;
@@ -84,13 +96,18 @@ class Block {
     int at_barrier_ = 0;
     int finished_ = 0;
     bool failed_ = false;
+    uint32_t watched_ = 0;
+    std::unique_ptr<RaceChecker> races_;
+    std::unique_ptr<Counter> counter_;
     void* host_stack_pointer_ = nullptr;
 
+    uint32_t random();
     static void fiber_main();
     Lane* next_in(const Warp& warp, int after);
     Lane* next(const Lane* from);
     void enter(Lane& lane, void** save);
     void report_deadlock();
+    void block_met();
 };
 
 inline Lane& current_lane() { return *static_cast<Lane*>(current_thread); }
@@ -98,12 +115,12 @@ inline Lane& current_lane() { return *static_cast<Lane*>(current_thread); }
 /// "kernel k, block (x, y, z), thread t".
 std::string place_of(const Lane& lane);
 
-/// The lanes of a warp meet in a collective; the last to come runs execute(warp) for all.
-template <typename Execute>
-inline void gather(Lane& lane, Wait what, Execute execute);
+/// An access of a watched thread; site: where in the kernel's code.
+void watch_at(const void* site, detail::Access access, const void* pointer, size_t bytes);
 
 [[noreturn]] void refuse_collective(Lane& lane, Wait what);
 
+/// The lanes of a warp meet in a collective; the last to come runs execute(warp) for all.
 template <typename Execute>
 inline void gather(Lane& lane, Wait what, Execute execute) {
     Warp& warp = *lane.warp;
@@ -116,6 +133,7 @@ inline void gather(Lane& lane, Wait what, Execute execute) {
     warp.arrived |= bit;
     if (warp.arrived == 0xffffffffu) {
         execute(warp);
+        if (EMULATOR_UNLIKELY(lane.watched)) warp.block->warp_met(warp, what);
         warp.arrived = 0;
         warp.turn ^= 1;
         warp.ready = 0xffffffffu;

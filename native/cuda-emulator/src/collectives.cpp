@@ -59,7 +59,7 @@ void ldmatrix(uint32_t* r, const void* row, int matrices, bool transposed) {
         detail::refuse(detail::Access::load_shared, row, 16);
     }
     if (EMULATOR_UNLIKELY(lane.watched) && lane.number < matrices * 8) {
-        detail::watch(detail::Access::load_shared, row, 16);
+        watch_at(__builtin_return_address(0), detail::Access::load_shared, row, 16);
     }
     lane.result = r;
     lane.operands[0] = row;

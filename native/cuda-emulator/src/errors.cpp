@@ -8,7 +8,7 @@ namespace emulator {
 namespace {
 
 std::mutex guard;
-std::string last_text;
+std::string last_text, sticky_text;
 CUresult sticky = CUDA_SUCCESS;
 
 std::string formatted(const char* format, va_list arguments) {
@@ -78,12 +78,14 @@ CUresult report(CUresult code, const char* format, ...) {
 
 CUresult sticky_error() {
     const std::lock_guard<std::mutex> lock(guard);
+    if (sticky != CUDA_SUCCESS) last_text = sticky_text;
     return sticky;
 }
 
 void set_sticky_error(CUresult code) {
     const std::lock_guard<std::mutex> lock(guard);
     sticky = code;
+    sticky_text = last_text;
 }
 
 }  // namespace emulator

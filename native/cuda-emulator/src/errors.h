@@ -11,7 +11,9 @@ namespace emulator {
 CUresult report(CUresult code, const char* format, ...) __attribute__((format(printf, 2, 3)));
 
 /// The error of a launch that failed, which every later call returns until the context is reset; CUDA_SUCCESS if none.
+/// Makes its text the last one again.
 CUresult sticky_error();
+/// To be called behind report.
 void set_sticky_error(CUresult code);
 
 /// Text in the manner of printf.

@@ -102,7 +102,7 @@ const void* FiberStacks::bottom(int fiber) const { return memory_ + fiber * kPag
 size_t FiberStacks::size() { return (kPages - 1) * kPage; }
 
 void* FiberStacks::start(int fiber, void (*entry)()) {
-    char* top = memory_ + (fiber + 1) * kPages * kPage - (fiber % 32) * 64 - 64;
+    char* top = memory_ + (fiber + 1) * kPages * kPage - (fiber % 32) * 128 - 64;
     uintptr_t* words = reinterpret_cast<uintptr_t*>(top);
 #if defined(__x86_64__)
     // Six saved registers, the address to go to, and at it a stack pointer as behind a call.

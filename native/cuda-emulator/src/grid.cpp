@@ -11,7 +11,9 @@
 #include <thread>
 
 #include "block.h"
+#include "counting.h"
 #include "errors.h"
+#include "faults.h"
 #include "kernel_launch.h"
 
 namespace emulator {
@@ -19,6 +21,7 @@ namespace {
 
 std::atomic<int> order_now{-1};
 std::atomic<uint64_t> seed_now{0};
+std::atomic<int> races_now{-1};
 
 void order_from_environment() {
     if (order_now.load() >= 0) return;
@@ -116,6 +119,14 @@ uint64_t current_seed() {
     return seed_now.load();
 }
 
+bool race_check() {
+    if (races_now < 0) {
+        const char* text = getenv("LSP_EMULATOR_RACES");
+        races_now = text != nullptr && std::string(text) != "0" ? 1 : 0;
+    }
+    return races_now != 0;
+}
+
 void LaunchState::fail(CUresult error, const std::string& message) {
     const std::lock_guard<std::mutex> lock(guard);
     if (failed) return;
@@ -130,6 +141,12 @@ CUresult run_launch(const KernelLaunch& launch) {
     state.order = current_order();
     state.seed = current_seed() * 1000003 + launches++;
     const int64_t count = launch.blocks();
+    state.races = race_check();
+    if (counting()) {
+        count_launch(launch.kernel->name, count);
+        const int64_t most = counted_blocks_per_launch();
+        state.count_every = most == 0 ? 1 : (count + most - 1) / most;
+    }
     std::vector<int64_t> shuffled;
     if (state.order == Order::random) {
         shuffled.resize(size_t(count));
@@ -139,6 +156,7 @@ CUresult run_launch(const KernelLaunch& launch) {
     std::atomic<int64_t> taken{0};
     const int helpers = int(std::min<int64_t>(workers().count(), count - 1));
     workers().run(helpers, [&](int worker) {
+        catch_faults();
         Block& block = block_of(worker);
         while (!state.failed) {
             const int64_t next = taken++;
@@ -163,3 +181,5 @@ void lspEmulatorSetOrder(int order, unsigned seed) {
     emulator::seed_now = seed;
     emulator::order_now = order >= 0 && order <= 2 ? order : 0;
 }
+
+void lspEmulatorSetRaceCheck(int on) { emulator::races_now = on != 0 ? 1 : 0; }

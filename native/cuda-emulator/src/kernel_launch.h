@@ -29,11 +29,14 @@ struct KernelLaunch {
 struct LaunchState {
     Order order = Order::forward;
     uint64_t seed = 0;
+    bool races = false;
+    int64_t count_every = 0;  // of so many blocks one is counted; 0: none
     std::atomic<bool> failed{false};
     std::mutex guard;
     CUresult code = CUDA_SUCCESS;
     std::string text;
 
+    bool counted(int64_t block) const { return count_every != 0 && block % count_every == 0; }
     /// The first error stands.
     void fail(CUresult error, const std::string& message);
 };
@@ -44,5 +47,7 @@ CUresult run_launch(const KernelLaunch& launch);
 /// The order that was set (lspEmulatorSetOrder or LSP_EMULATOR_ORDER and _SEED) and its seed.
 Order current_order();
 uint64_t current_seed();
+/// Whether races for shared memory are looked for (lspEmulatorSetRaceCheck or LSP_EMULATOR_RACES).
+bool race_check();
 
 }  // namespace emulator

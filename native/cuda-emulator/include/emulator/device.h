@@ -238,7 +238,7 @@ class KernelRegistration {
         }
     };
     template <typename... Parameters>
-    static void call(void (*function)(), const unsigned char* block) {
+    static void call(void (*function)(), [[maybe_unused]] const unsigned char* block) {
         [[maybe_unused]] size_t at = 0;
         Call<Parameters...>{reinterpret_cast<void (*)(Parameters...)>(function), take<Parameters>(block, at)...};
     }

@@ -150,3 +150,34 @@ EMULATOR_API void lspEmulatorClearError(void);
 enum { LSP_EMULATOR_FORWARD = 0, LSP_EMULATOR_REVERSE = 1, LSP_EMULATOR_RANDOM = 2 };
 /// In which order blocks, warps, lanes and the work of different streams run.
 EMULATOR_API void lspEmulatorSetOrder(int order, unsigned seed);
+
+/// Whether races for shared memory are looked for (LSP_EMULATOR_RACES=1 in the environment): slower.
+EMULATOR_API void lspEmulatorSetRaceCheck(int on);
+
+/// What a kernel moved in the blocks that were counted, over all its launches. A sector is 32 bytes of global memory:
+/// `least` is what the same bytes would take if they lay together; `different` counts each only once per launch. A
+/// wavefront is what shared memory does at once: those beyond `least` are bank conflicts. mma by warps.
+typedef struct {
+    char kernel[96];
+    uint64_t launches, blocks, counted_blocks;
+    uint64_t load_bytes, load_sectors, load_least_sectors, load_different_sectors;
+    uint64_t store_bytes, store_sectors, store_least_sectors, store_different_sectors;
+    uint64_t shared_requests, shared_wavefronts, shared_least_wavefronts;
+    uint64_t mma_f16, mma_s8, async_bytes;
+} LspEmulatorCount;
+
+/// The same for one place in the code ("file+offset", for addr2line). access: 0 load, 1 store of global memory
+/// (units are sectors); 2 load, 3 store of shared memory (units are wavefronts).
+typedef struct {
+    char kernel[96];
+    char place[128];
+    int32_t access, lane_bytes;
+    uint64_t requests, units, least_units;
+} LspEmulatorSite;
+
+/// Counts what is launched from now on; of each launch at most so many blocks, evenly spread (0: all). Slower.
+EMULATOR_API void lspEmulatorCountBegin(int blocks_of_a_launch);
+/// Ends it, after all work is done. Returns the number of kernels, of which at most `capacity` are written.
+EMULATOR_API int lspEmulatorCountEnd(LspEmulatorCount* counts, int capacity);
+/// The places of the last count: their number, of which at most `capacity` are written.
+EMULATOR_API int lspEmulatorCountSites(LspEmulatorSite* sites, int capacity);

@@ -1,0 +1,143 @@
+// Kernels with one bug each, which the emulator must find.
+#include "common/reduce.cuh"
+
+// Parameter `bad` says which thread goes wrong.
+KERNEL(bug_store_behind, 256, 1)(float* y, int n, int bad) { stg(y + (thread_x() == bad ? n : thread_x()), 1.0f); }
+REGISTER_KERNEL(bug_store_behind);
+
+KERNEL(bug_load_before, 256, 1)(float* y, int bad) {
+    stg(y + thread_x(), ldg(thread_x() == bad ? y - 1 : y + thread_x()));
+}
+REGISTER_KERNEL(bug_load_before);
+
+// Through the pointer, without the helpers.
+KERNEL(bug_plain_store, 256, 1)(float* y, int distance, int bad) {
+    if (thread_x() == bad) y[distance] = 1;
+}
+REGISTER_KERNEL(bug_plain_store);
+
+KERNEL(bug_misaligned_load, 256, 1)(float* y, int bad) {
+    const u32x4 value = ldg(reinterpret_cast<const u32x4*>(y + thread_x() * 4 + (thread_x() == bad ? 1 : 0)));
+    stg(y + thread_x() * 4, float(value.x));
+}
+REGISTER_KERNEL(bug_misaligned_load);
+
+KERNEL(bug_misaligned_ldmatrix, 256, 1)(uint32_t* y, int bad) {
+    uint32_t r[4];
+    ldmatrix_x4(r, shared_memory() + lane_id() * 16 + (thread_x() == bad ? 8 : 0));
+    stg(y + thread_x(), r[0]);
+}
+REGISTER_KERNEL(bug_misaligned_ldmatrix);
+
+KERNEL(bug_shared_behind, 256, 1)(int bad) {
+    float* shared = reinterpret_cast<float*>(shared_memory());
+    sts(shared + (thread_x() == bad ? block_threads() : thread_x()), 1.0f);
+}
+REGISTER_KERNEL(bug_shared_behind);
+
+KERNEL(bug_cp_async_behind, 256, 1)(const float* x, int n, int bad) {
+    cp_async16(shared_memory() + thread_x() * 16, x + (thread_x() == bad ? n : thread_x() * 4));
+    cp_async_commit();
+    cp_async_wait<0>();
+}
+REGISTER_KERNEL(bug_cp_async_behind);
+
+// Waits for all groups but the last, and then reads the last.
+KERNEL(bug_wait_count, 256, 1)(float* y, const float* x, int pending) {
+    float* shared = reinterpret_cast<float*>(shared_memory());
+    for (int stage = 0; stage < 2; stage++) {
+        cp_async16(shared + (stage * block_threads() + thread_x()) * 4, x + thread_x() * 4);
+        cp_async_commit();
+    }
+    if (pending == 0) {
+        cp_async_wait<0>();
+    } else {
+        cp_async_wait<1>();
+    }
+    for (int i = 0; i < 4; i++) stg(y + thread_x() * 4 + i, lds(shared + (block_threads() + thread_x()) * 4 + i));
+}
+REGISTER_KERNEL(bug_wait_count);
+
+KERNEL(bug_divergent_barrier, 256, 1)(int bad) {
+    if (thread_x() != bad) barrier();
+}
+REGISTER_KERNEL(bug_divergent_barrier);
+
+KERNEL(bug_missing_lane, 256, 1)(float* y, int bad) {
+    if (thread_x() == bad) return;
+    stg(y + thread_x(), warp_sum(1.0f));
+}
+REGISTER_KERNEL(bug_missing_lane);
+
+KERNEL(bug_mixed_collectives, 256, 1)(float* y, int bad) {
+    float value = 1;
+    if (thread_x() == bad) {
+        value = float(ballot(true));
+    } else {
+        value = shuffle(value, 0);
+    }
+    stg(y + thread_x(), value);
+}
+REGISTER_KERNEL(bug_mixed_collectives);
+
+// A barrier is missing between the store and the load of another warp's value.
+KERNEL(bug_missing_barrier, 256, 1)(float* y, int barriers) {
+    float* shared = reinterpret_cast<float*>(shared_memory());
+    sts(shared + thread_x(), float(thread_x()));
+    if (barriers > 0) barrier();
+    stg(y + thread_x(), lds(shared + (thread_x() + kWarp) % block_threads()));
+}
+REGISTER_KERNEL(bug_missing_barrier);
+
+// The warp's own exchange without warp_barrier.
+KERNEL(bug_missing_warp_barrier, 256, 1)(float* y, int barriers) {
+    float* shared = reinterpret_cast<float*>(shared_memory()) + warp_id() * kWarp;
+    sts(shared + lane_id(), float(thread_x()));
+    if (barriers > 0) warp_barrier();
+    stg(y + thread_x(), lds(shared + (lane_id() + 1) % kWarp));
+}
+REGISTER_KERNEL(bug_missing_warp_barrier);
+
+// The second copy overwrites what other warps still read: a barrier is missing at the loop's end.
+KERNEL(bug_overwritten_stage, 256, 1)(float* y, const float* x, int barriers) {
+    float* shared = reinterpret_cast<float*>(shared_memory());
+    float sum = 0;
+    for (int i = 0; i < 2; i++) {
+        cp_async16(shared + thread_x() * 4, x + thread_x() * 4);
+        cp_async_commit();
+        cp_async_wait<0>();
+        barrier();
+        sum += lds(shared + (thread_x() * 4 + kWarp * 4) % (block_threads() * 4));
+        if (barriers > 0) barrier();
+    }
+    stg(y + thread_x(), sum);
+}
+REGISTER_KERNEL(bug_overwritten_stage);
+
+KERNEL(bug_deep_stack, 32, 1)(float* y, int depth) {
+    struct Deep {
+        static float go(float* out, int left) {
+            volatile float frame[256];
+            frame[left % 256] = float(left);
+            return left == 0 ? 0 : go(out, left - 1) + frame[left % 256];
+        }
+    };
+    if (thread_x() == 7) stg(y, Deep::go(y, depth));
+}
+REGISTER_KERNEL(bug_deep_stack);
+
+// y[i] = x[i] + 1, and y[i] = 2 x[i].
+KERNEL(test_increment, 256, 1)(float* y, const float* x, int n) {
+    const int i = block_x() * block_threads() + thread_x();
+    if (i < n) stg(y + i, ldg(x + i) + 1);
+}
+REGISTER_KERNEL(test_increment);
+
+KERNEL(test_double, 256, 1)(float* y, const float* x, int n) {
+    const int i = block_x() * block_threads() + thread_x();
+    if (i < n) stg(y + i, ldg(x + i) * 2);
+}
+REGISTER_KERNEL(test_double);
+
+KERNEL(test_no_parameters, 32, 1)() { barrier(); }
+REGISTER_KERNEL(test_no_parameters);

@@ -1,0 +1,121 @@
+// The counters against numbers worked out by hand.
+#include "support.h"
+
+namespace {
+
+class CountingTest : public EmulatorTest {
+  protected:
+    LspEmulatorCount end() {
+        LspEmulatorCount counts[4];
+        EXPECT_EQ(1, lspEmulatorCountEnd(counts, 4));
+        return counts[0];
+    }
+};
+
+}  // namespace
+
+TEST_F(CountingTest, UncoalescedStore) {
+    const Buffer<float> x(64 * 96), y(64 * 96);
+    lspEmulatorCountBegin(0);
+    CU(run_grid("traffic_transpose_naive", {3, 2, 1}, 1024, 0, y.at(), x.at(), 64, 96));
+    const LspEmulatorCount c = end();
+    EXPECT_STREQ("traffic_transpose_naive", c.kernel);
+    EXPECT_EQ(1u, c.launches);
+    EXPECT_EQ(6u, c.blocks);
+    EXPECT_EQ(6u, c.counted_blocks);
+    EXPECT_EQ(64u * 96 * 4, c.load_bytes);
+    EXPECT_EQ(64u * 96 / 8, c.load_sectors);
+    EXPECT_EQ(c.load_sectors, c.load_least_sectors);
+    // A sector for each number: 12.5 % of it is used.
+    EXPECT_EQ(64u * 96, c.store_sectors);
+    EXPECT_EQ(64u * 96 / 8, c.store_least_sectors);
+    EXPECT_EQ(64u * 96 / 8, c.store_different_sectors);
+}
+
+TEST_F(CountingTest, BankConflicts) {
+    const Buffer<float> x(64 * 96), y(64 * 96);
+    lspEmulatorCountBegin(0);
+    CU(run_grid("traffic_transpose", {3, 2, 1}, 1024, 4096, y.at(), x.at(), 64, 96));
+    LspEmulatorCount c = end();
+    const uint64_t warps = 6 * 32;
+    EXPECT_EQ(2 * warps, c.shared_requests);
+    EXPECT_EQ(2 * warps, c.shared_least_wavefronts);
+    EXPECT_EQ((1 + 32) * warps, c.shared_wavefronts);
+    EXPECT_EQ(c.store_least_sectors, c.store_sectors);
+    LspEmulatorSite sites[8];
+    ASSERT_EQ(4, lspEmulatorCountSites(sites, 8));
+    int conflicts = 0;
+    for (int i = 0; i < 4; i++) {
+        EXPECT_EQ(warps, sites[i].requests);
+        EXPECT_EQ(4, sites[i].lane_bytes);
+        EXPECT_NE('\0', sites[i].place[0]);
+        if (sites[i].units != sites[i].least_units) {
+            conflicts++;
+            EXPECT_EQ(2, sites[i].access);
+            EXPECT_EQ(32 * warps, sites[i].units);
+        }
+    }
+    EXPECT_EQ(1, conflicts);
+
+    lspEmulatorCountBegin(0);
+    CU(run_grid("traffic_transpose_padded", {3, 2, 1}, 1024, 32 * 33 * 4, y.at(), x.at(), 64, 96));
+    c = end();
+    EXPECT_EQ(2 * warps, c.shared_requests);
+    EXPECT_EQ(c.shared_least_wavefronts, c.shared_wavefronts);
+}
+
+TEST_F(CountingTest, WideCopiesAndRepeatedReads) {
+    const int n = 128 * 4 * 3, blocks = 5;
+    const Buffer<float> x(n), y(n);
+    lspEmulatorCountBegin(0);
+    CU(run("traffic_copy", blocks, 128, 2048, y.at(), x.at(), n));
+    CU(run("traffic_copy", blocks, 128, 2048, y.at(), x.at(), n));
+    const LspEmulatorCount c = end();
+    EXPECT_EQ(2u, c.launches);
+    EXPECT_EQ(2u * blocks * n * 4, c.load_bytes);
+    EXPECT_EQ(2u * blocks * n * 4, c.async_bytes);
+    EXPECT_EQ(2u * blocks * n / 8, c.load_sectors);
+    EXPECT_EQ(c.load_sectors, c.load_least_sectors);
+    EXPECT_EQ(2u * n / 8, c.load_different_sectors);
+    EXPECT_EQ(2u * n / 8, c.store_different_sectors);
+    // 16 bytes a lane: a store and a load, four wavefronts each.
+    EXPECT_EQ(2u * blocks * (n / 128) * 2, c.shared_requests);
+    EXPECT_EQ(c.shared_requests * 4, c.shared_wavefronts);
+    EXPECT_EQ(c.shared_wavefronts, c.shared_least_wavefronts);
+}
+
+TEST_F(CountingTest, MatrixLoadsAndProducts) {
+    const Buffer<uint32_t> y(32);
+    lspEmulatorCountBegin(0);
+    CU(run("traffic_ldmatrix", 1, 32, 4096, y.at(), 16));
+    LspEmulatorCount c = end();
+    EXPECT_EQ(1u, c.mma_f16);
+    EXPECT_EQ(0u, c.mma_s8);
+    EXPECT_EQ(4u, c.shared_wavefronts);
+    EXPECT_EQ(4u, c.shared_least_wavefronts);
+    lspEmulatorCountBegin(0);
+    CU(run("traffic_ldmatrix", 1, 32, 4096, y.at(), 128));
+    c = end();
+    // Eight rows in the same banks: one after the other.
+    EXPECT_EQ(32u, c.shared_wavefronts);
+    EXPECT_EQ(4u, c.shared_least_wavefronts);
+}
+
+TEST_F(CountingTest, SampleOfBlocks) {
+    const int n = 512;
+    const Buffer<float> x(n), y(n);
+    lspEmulatorCountBegin(4);
+    CU(run("traffic_copy", 100, 128, 2048, y.at(), x.at(), n));
+    const LspEmulatorCount c = end();
+    EXPECT_EQ(100u, c.blocks);
+    EXPECT_EQ(4u, c.counted_blocks);
+    EXPECT_EQ(4u * n * 4, c.load_bytes);
+}
+
+TEST_F(CountingTest, NothingIsCountedUnasked) {
+    const Buffer<float> x(512), y(512);
+    lspEmulatorCountBegin(0);
+    EXPECT_EQ(0, lspEmulatorCountEnd(nullptr, 0));
+    CU(run("traffic_copy", 1, 128, 2048, y.at(), x.at(), 512));
+    EXPECT_EQ(0, lspEmulatorCountEnd(nullptr, 0));
+}
