@@ -60,8 +60,8 @@ DEVICE void copy_stage(unsigned char* stage, const u32x4* packed, const uint32_t
         }
     }
     copy_tokens<Shape::kTokens, Layout::kTokenBytes, Shape::kThreads>(
-        stage + Layout::kTokens, static_cast<const unsigned char*>(x), uint32_t(x_ld) * 2, block_x() * Shape::kTokens, m,
-        unit * Layout::kTokenBytes, k * 2);
+        stage + Layout::kTokens, static_cast<const unsigned char*>(x), uint32_t(x_ld) * 2, block_x() * Shape::kTokens,
+        m, unit * Layout::kTokenBytes, k * 2);
 }
 
 template <typename Unit, typename Shape>
@@ -145,6 +145,13 @@ DEVICE void run(const u32x4* packed, const uint32_t* scales, const void* x, int 
     store_sums<Shape>(sums, epilogue, gated, reinterpret_cast<float*>(ring));
 }
 
+// Blocks per SM. Turing has shared memory for one large block only, and spends the registers.
+#if !LSP_EMULATOR && defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+constexpr int kLargeBlocks = 1;
+#else
+constexpr int kLargeBlocks = 2;
+#endif
+
 using Shape128x128 = BlockShape<4, 2, 2, 8>;
 using Shape128x64 = BlockShape<4, 1, 2, 8>;
 using Shape64x64 = BlockShape<2, 2, 2, 4>;
@@ -162,15 +169,15 @@ using Shape32x64 = BlockShape<1, 4, 2, 2>;
     }                                                                                                                  \
     REGISTER_KERNEL(name)
 
-GEMM_KERNEL(gemm_f16_128x128, F16Unit, linear_gemm::Shape128x128, 3, 2);
+GEMM_KERNEL(gemm_f16_128x128, F16Unit, linear_gemm::Shape128x128, 3, linear_gemm::kLargeBlocks);
 GEMM_KERNEL(gemm_f16_128x64, F16Unit, linear_gemm::Shape128x64, 3, 3);
 GEMM_KERNEL(gemm_f16_64x64, F16Unit, linear_gemm::Shape64x64, 4, 4);
 GEMM_KERNEL(gemm_f16_32x64, F16Unit, linear_gemm::Shape32x64, 4, 4);
-GEMM_KERNEL(gemm_int8_128x128, Int8Unit<1>, linear_gemm::Shape128x128, 3, 2);
+GEMM_KERNEL(gemm_int8_128x128, Int8Unit<1>, linear_gemm::Shape128x128, 3, linear_gemm::kLargeBlocks);
 GEMM_KERNEL(gemm_int8_128x64, Int8Unit<1>, linear_gemm::Shape128x64, 3, 3);
 GEMM_KERNEL(gemm_int8_64x64, Int8Unit<1>, linear_gemm::Shape64x64, 4, 4);
 GEMM_KERNEL(gemm_int8_32x64, Int8Unit<1>, linear_gemm::Shape32x64, 4, 4);
-GEMM_KERNEL(gemm_int4_128x128, Int4Unit, linear_gemm::Shape128x128, 2, 2);
+GEMM_KERNEL(gemm_int4_128x128, Int4Unit, linear_gemm::Shape128x128, 2, linear_gemm::kLargeBlocks);
 GEMM_KERNEL(gemm_int4_128x64, Int4Unit, linear_gemm::Shape128x64, 2, 3);
 GEMM_KERNEL(gemm_int4_64x64, Int4Unit, linear_gemm::Shape64x64, 3, 4);
 GEMM_KERNEL(gemm_int4_32x64, Int4Unit, linear_gemm::Shape32x64, 3, 4);

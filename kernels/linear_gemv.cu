@@ -26,6 +26,12 @@
 namespace linear_gemv {
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * kWarp;
+/// Blocks per SM: half of its warps, on Turing, too, whose SM has fewer.
+#if !LSP_EMULATOR && defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+constexpr int kBlocks = 2;
+#else
+constexpr int kBlocks = 3;
+#endif
 /// Floats between two tokens in the reduction: 16 outputs, padded so that a warp's stores meet no bank twice.
 constexpr int kReduceStride = 20;
 
@@ -274,18 +280,18 @@ DEVICE void run(const u32x4* packed, const uint32_t* scales, const Source& sourc
     }                                                                                                            \
     REGISTER_KERNEL(name)
 
-GEMV_KERNEL(gemv_f16, F16Unit, 1, 1, 2, 3);
-GEMV_KERNEL(gemv_int8, Int8Unit<2>, 1, 1, 2, 3);
-GEMV_KERNEL(gemv_int4, Int4Unit, 1, 1, 4, 3);
-GEMV_KERNEL(gemv_int8mma, Int8MmaUnit, 1, 1, 4, 3);
-GEMV_KERNEL(gemv2_f16, F16Unit, 2, 1, 1, 3);
-GEMV_KERNEL(gemv2_int8, Int8Unit<2>, 2, 1, 1, 3);
-GEMV_KERNEL(gemv2_int4, Int4Unit, 2, 1, 1, 3);
-GEMV_KERNEL(gemv2_int8mma, Int8MmaUnit, 2, 1, 2, 3);
-GEMV_KERNEL(gemv16_f16, F16Unit, 2, 2, 1, 3);
-GEMV_KERNEL(gemv16_int8, Int8Unit<1>, 2, 2, 1, 3);
-GEMV_KERNEL(gemv16_int4, Int4Unit, 2, 2, 1, 3);
-GEMV_KERNEL(gemv16_int8mma, Int8MmaUnit, 2, 2, 1, 3);
+GEMV_KERNEL(gemv_f16, F16Unit, 1, 1, 2, linear_gemv::kBlocks);
+GEMV_KERNEL(gemv_int8, Int8Unit<2>, 1, 1, 2, linear_gemv::kBlocks);
+GEMV_KERNEL(gemv_int4, Int4Unit, 1, 1, 4, linear_gemv::kBlocks);
+GEMV_KERNEL(gemv_int8mma, Int8MmaUnit, 1, 1, 4, linear_gemv::kBlocks);
+GEMV_KERNEL(gemv2_f16, F16Unit, 2, 1, 1, linear_gemv::kBlocks);
+GEMV_KERNEL(gemv2_int8, Int8Unit<2>, 2, 1, 1, linear_gemv::kBlocks);
+GEMV_KERNEL(gemv2_int4, Int4Unit, 2, 1, 1, linear_gemv::kBlocks);
+GEMV_KERNEL(gemv2_int8mma, Int8MmaUnit, 2, 1, 2, linear_gemv::kBlocks);
+GEMV_KERNEL(gemv16_f16, F16Unit, 2, 2, 1, linear_gemv::kBlocks);
+GEMV_KERNEL(gemv16_int8, Int8Unit<1>, 2, 2, 1, linear_gemv::kBlocks);
+GEMV_KERNEL(gemv16_int4, Int4Unit, 2, 2, 1, linear_gemv::kBlocks);
+GEMV_KERNEL(gemv16_int8mma, Int8MmaUnit, 2, 2, 1, linear_gemv::kBlocks);
 GEMV_KERNEL(gemv32_f16, F16Unit, 2, 4, 1, 2);
 GEMV_KERNEL(gemv32_int8, Int8Unit<1>, 2, 4, 1, 2);
 GEMV_KERNEL(gemv32_int4, Int4Unit, 2, 4, 1, 2);

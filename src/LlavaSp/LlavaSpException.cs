@@ -43,6 +43,9 @@ public sealed class PromptException : LlavaSpException
 /// <summary>A device, instruction set or native library that was asked for and is not there.</summary>
 public sealed class DeviceException : LlavaSpException
 {
+    /// <summary>Whether the device has no memory left for what was asked of it.</summary>
+    public bool IsOutOfMemory { get; init; }
+
     /// <inheritdoc/>
     public DeviceException(string message) : base(message) { }
 

@@ -120,11 +120,22 @@ public sealed class LlavaSpModel : IDisposable
                 LoadMilliseconds = Stopwatch.GetElapsedTime(start).TotalMilliseconds,
             };
         }
+        catch (DeviceException e) when (e.IsOutOfMemory && backend.DeviceBytes > 0)
+        {
+            string advice = WeightMemory.Advice(checkpoint, backend.DeviceBytes);
+            Release();
+            throw new DeviceException($"{e.Message}; {advice}", e) { IsOutOfMemory = true };
+        }
         catch
+        {
+            Release();
+            throw;
+        }
+
+        void Release()
         {
             encoder?.Dispose();
             backend.Dispose();
-            throw;
         }
     }
 

@@ -2,6 +2,7 @@
 #include "graphs.h"
 
 #include <cstring>
+#include <deque>
 #include <set>
 
 #include "errors.h"
@@ -15,7 +16,7 @@ struct CUgraphNode_st {
 
 struct CUgraph_st {
     std::vector<emulator::GraphNode> nodes;
-    std::vector<CUgraphNode_st> handles;
+    std::deque<CUgraphNode_st> handles;  // their addresses stay
 };
 
 struct CUgraphExec_st {
@@ -88,6 +89,38 @@ CUresult cuStreamEndCapture(CUstream handle, CUgraph* graph) {
     for (const CUgraphNode_st& node : result->handles) handles.insert(&node);
     graphs.insert(result);
     *graph = result;
+    return sticky_error();
+}
+
+CUresult cuGraphCreate(CUgraph* graph, unsigned) {
+    const Lock lock(api_lock());
+    *graph = new CUgraph_st;
+    graphs.insert(*graph);
+    return sticky_error();
+}
+
+CUresult cuGraphAddKernelNode(CUgraphNode* result, CUgraph graph, const CUgraphNode* after, size_t count,
+                              const CUDA_KERNEL_NODE_PARAMS* parameters) {
+    const Lock lock(api_lock());
+    if (graphs.count(graph) == 0) return report(CUDA_ERROR_INVALID_VALUE, "cuGraphAddKernelNode: no such graph");
+    GraphNode node;
+    node.type = kNodeKernel;
+    for (size_t i = 0; i < count; i++) {
+        if (handles.count(after[i]) == 0 || after[i]->graph != graph) {
+            return report(CUDA_ERROR_INVALID_VALUE, "cuGraphAddKernelNode: what comes before is not of this graph");
+        }
+        node.after.push_back(after[i]->index);
+    }
+    const CUDA_KERNEL_NODE_PARAMS& p = *parameters;
+    node.launch = std::make_shared<KernelLaunch>();
+    const CUresult error =
+        make_launch(p.func, {p.gridDimX, p.gridDimY, p.gridDimZ}, {p.blockDimX, p.blockDimY, p.blockDimZ},
+                    p.sharedMemBytes, p.kernelParams, p.extra, *node.launch);
+    if (error != CUDA_SUCCESS) return error;
+    graph->handles.push_back({graph, int(graph->nodes.size())});
+    graph->nodes.push_back(std::move(node));
+    handles.insert(&graph->handles.back());
+    *result = &graph->handles.back();
     return sticky_error();
 }
 

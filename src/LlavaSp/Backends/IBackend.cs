@@ -97,6 +97,19 @@ public static class TraceNames
 }
 
 /// <summary>
+/// Records operations that come again and again in the same order on the same tensors, only with other positions and contents: a decode step. Operations
+/// between <see cref="Begin"/> and <see cref="End"/> need not be carried out before the end; those that wait, or that take row numbers, have no place there.
+/// </summary>
+public interface IStepRecorder : IDisposable
+{
+    /// <summary>Begins the step.</summary>
+    void Begin();
+
+    /// <summary>Ends it and carries it out, or drops it where an exception cut it short.</summary>
+    void End(bool completed);
+}
+
+/// <summary>
 /// What a device must do. Operations are coarse and fused; all tensors are [rows, columns]; a destination is overwritten. Calls on one backend
 /// come from one thread at a time and are carried out in order; only <see cref="Tensor.Read"/>, <see cref="Argmax"/> and
 /// <see cref="Synchronize"/> wait for them.
@@ -108,6 +121,9 @@ public interface IBackend : IDisposable
 
     /// <summary>Most bytes of its own memory that the device has held; 0 where that is this machine's memory.</summary>
     long PeakDeviceBytes => 0;
+
+    /// <summary>Bytes of the device's own memory; 0 where that is this machine's memory.</summary>
+    long DeviceBytes => 0;
 
     /// <summary>The weight format taken when none is asked for.</summary>
     /// <param name="stored">Format of the checkpoint.</param>
@@ -130,6 +146,9 @@ public interface IBackend : IDisposable
 
     /// <summary>destination [rows.Length, columns]: row i is row rows[i] of the source.</summary>
     void Gather(Tensor destination, Tensor source, ReadOnlySpan<int> rows);
+
+    /// <summary>A recorder for one kind of step; null where recording gains nothing.</summary>
+    IStepRecorder? CreateStepRecorder() => null;
 
     /// <summary>Waits until all work is done; backends that return only then have nothing to do.</summary>
     void Synchronize() { }

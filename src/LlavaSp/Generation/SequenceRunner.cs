@@ -19,6 +19,7 @@ internal sealed class SequenceRunner : IDisposable
     private readonly DecoderWorkspace _step;
     private readonly FeatureCache _features;
     private readonly List<UInt128> _held;
+    private readonly IStepRecorder? _recorder;
     private readonly int[] _stepId = new int[1];
 
     public SequenceRunner(IBackend backend, DecoderConfig config, Decoder decoder, ImageEncoder encoder, int capacity, KvFormat format)
@@ -30,6 +31,7 @@ internal sealed class SequenceRunner : IDisposable
         _cache = backend.CreateKvCache(new KvCacheShape(config.Layers, config.KvHeads, config.HeadDim, capacity, format));
         _rope = new Rope(backend, config, capacity);
         _step = new DecoderWorkspace(backend, config, 1);
+        _recorder = backend.CreateStepRecorder();
         _features = new FeatureCache(encoder, PicturesKept);
         _held = new List<UInt128>(capacity);
     }
@@ -98,7 +100,18 @@ internal sealed class SequenceRunner : IDisposable
         _stepId[0] = id;
         _decoder.Embed(_step.Hidden, _stepId);
         _rope.Extend(Length, Length + 1);
-        _decoder.Forward(_step, _cache, _rope.Table, Length);
+        bool completed = false;
+        _recorder?.Begin();
+        try
+        {
+            _decoder.Forward(_step, _cache, _rope.Table, Length);
+            completed = true;
+        }
+        finally
+        {
+            _recorder?.End(completed);
+        }
+
         _held.Add((UInt128)(uint)id);
     }
 
@@ -106,6 +119,7 @@ internal sealed class SequenceRunner : IDisposable
     public void Dispose()
     {
         _features.Dispose();
+        _recorder?.Dispose();
         _step.Dispose();
         _rope.Dispose();
         _cache.Dispose();

@@ -121,6 +121,9 @@ EMULATOR_API CUresult cuEventElapsedTime(float* milliseconds, CUevent start, CUe
 EMULATOR_API CUresult cuStreamBeginCapture_v2(CUstream stream, int mode);
 EMULATOR_API CUresult cuStreamEndCapture(CUstream stream, CUgraph* graph);
 EMULATOR_API CUresult cuStreamIsCapturing(CUstream stream, int* status);
+EMULATOR_API CUresult cuGraphCreate(CUgraph* graph, unsigned flags);
+EMULATOR_API CUresult cuGraphAddKernelNode(CUgraphNode* node, CUgraph graph, const CUgraphNode* after, size_t count,
+                                           const CUDA_KERNEL_NODE_PARAMS* parameters);
 EMULATOR_API CUresult cuGraphInstantiate_v2(CUgraphExec* exec, CUgraph graph, CUgraphNode* error_node, char* log,
                                             size_t log_bytes);
 EMULATOR_API CUresult cuGraphInstantiateWithFlags(CUgraphExec* exec, CUgraph graph, unsigned long long flags);

@@ -105,6 +105,8 @@ public sealed partial class CudaBackend
     /// <summary>Numbers of rows on the device, until the next operation that uploads some.</summary>
     private ulong Upload(ReadOnlySpan<int> ids)
     {
+        // The copy would be made before the step's launches, the next one over it.
+        if (_device.Step is not null) throw new InvalidOperationException("row numbers do not belong into a step that is recorded");
         if (_ids is null || _ids.Bytes < ids.Length * sizeof(int))
         {
             _ids?.Dispose();

@@ -52,6 +52,9 @@ public sealed partial class CudaBackend : IBackend
     /// <inheritdoc/>
     public long PeakDeviceBytes => _device.Pool.PeakBytes;
 
+    /// <inheritdoc/>
+    public long DeviceBytes => _device.Pool.TotalBytes;
+
     /// <summary>The device.</summary>
     internal CudaDevice Device => _device;
 
@@ -87,6 +90,9 @@ public sealed partial class CudaBackend : IBackend
         _device.Pool.Reclaim();
         return CudaTensor.Create(_device, rows, columns, precision == Precision.Operand ? Element.F16 : Element.F32);
     }
+
+    /// <inheritdoc/>
+    public IStepRecorder CreateStepRecorder() => new StepGraph(_device);
 
     /// <inheritdoc/>
     public void Synchronize() => _device.Synchronize();

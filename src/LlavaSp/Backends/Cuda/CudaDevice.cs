@@ -69,6 +69,23 @@ internal sealed unsafe class CudaDevice : IDisposable
     /// <summary>86 for sm_86.</summary>
     public int ComputeCapability { get; }
 
+    /// <summary>The step that is being recorded: launches go there, and what the step frees stays until it was launched.</summary>
+    public StepGraph? Step { get; private set; }
+
+    /// <summary>Begins to record.</summary>
+    public void BeginStep(StepGraph step)
+    {
+        Step = step;
+        Pool.KeepFreed = true;
+    }
+
+    /// <summary>Ends it.</summary>
+    public void EndStep()
+    {
+        Step = null;
+        Pool.KeepFreed = false;
+    }
+
     /// <summary>A block of device memory with undefined contents.</summary>
     /// <param name="bytes">Size.</param>
     /// <param name="what">For the message when there is none.</param>
@@ -105,6 +122,7 @@ internal sealed unsafe class CudaDevice : IDisposable
     /// <summary>Waits for all work and copies at most <see cref="StagingRing.PieceBytes"/> bytes from the device; they stay until the next copy.</summary>
     public ReadOnlySpan<byte> Fetch(ulong source, int bytes)
     {
+        if (Step is not null) throw new InvalidOperationException("a step that is being recorded has no results yet");
         Context.MakeCurrent();
         Span<byte> staged = _staging.Reserve(bytes);
         Driver.ThrowOnError(Driver.MemcpyDtoHAsync(_staging.Last, source, bytes, Stream.Value), "cuMemcpyDtoHAsync", "copying from the device");

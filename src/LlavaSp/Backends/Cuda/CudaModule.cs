@@ -109,7 +109,7 @@ internal sealed unsafe class Kernel<[DynamicallyAccessedMembers(Kernel.ArgumentF
         return blocks;
     }
 
-    /// <summary>Queues it on the device's stream. Allocates nothing.</summary>
+    /// <summary>Queues it on the device's stream, or notes it where a step is being recorded. Allocates nothing.</summary>
     /// <param name="gridX">Blocks.</param>
     /// <param name="gridY">Blocks, at most 65535.</param>
     /// <param name="gridZ">Blocks, at most 65535.</param>
@@ -121,6 +121,12 @@ internal sealed unsafe class Kernel<[DynamicallyAccessedMembers(Kernel.ArgumentF
     {
         // CU_LAUNCH_PARAM_BUFFER_POINTER, CU_LAUNCH_PARAM_BUFFER_SIZE, CU_LAUNCH_PARAM_END.
         TArguments copy = arguments;
+        if (_device.Step is { } step)
+        {
+            step.Add(_function, gridX, gridY, gridZ, threads, sharedBytes, new ReadOnlySpan<byte>(&copy, (int)_argumentBytes), _launching);
+            return;
+        }
+
         nint size = _argumentBytes;
         void** extra = stackalloc void*[] { (void*)1, &copy, (void*)2, &size, null };
         _device.Context.MakeCurrent();

@@ -21,6 +21,7 @@ internal sealed unsafe class DevicePool(ContextHandle context, StreamHandle stre
     private const int OwnSegmentShare = 4;
 
     private readonly List<Segment> _segments = [];
+    private readonly List<(Segment Segment, long Offset, long Size)> _kept = [];
     private readonly ConcurrentQueue<DeviceBlock> _abandoned = new();
 
     /// <summary>Bytes of blocks that are handed out.</summary>
@@ -31,6 +32,22 @@ internal sealed unsafe class DevicePool(ContextHandle context, StreamHandle stre
 
     /// <summary>Most bytes ever taken from the device.</summary>
     public long PeakBytes { get; private set; }
+
+    /// <summary>Bytes of the whole device.</summary>
+    public long TotalBytes => MemoryOfDevice().Total;
+
+    /// <summary>Whether blocks that are given back stay as they are until this is false again: the launches that use them were not made yet.</summary>
+    public bool KeepFreed
+    {
+        get;
+        set
+        {
+            field = value;
+            if (value) return;
+            foreach ((Segment segment, long offset, long size) in _kept) Free(segment, offset, size);
+            _kept.Clear();
+        }
+    }
 
     /// <summary>A block with undefined contents.</summary>
     /// <param name="bytes">Size; 0 counts as 1.</param>
@@ -59,6 +76,12 @@ internal sealed unsafe class DevicePool(ContextHandle context, StreamHandle stre
     public void Free(Segment segment, long offset, long size)
     {
         if (segment.Memory.IsClosed) return;
+        if (KeepFreed)
+        {
+            _kept.Add((segment, offset, size));
+            return;
+        }
+
         segment.Give(offset, size);
         UsedBytes -= size;
         if (segmentBytes == 0) Release(segment);
@@ -126,14 +149,23 @@ internal sealed unsafe class DevicePool(ContextHandle context, StreamHandle stre
 
     private DeviceException OutOfMemory(long size, string what)
     {
-        nint free = 0, total = 0;
-        context.MakeCurrent();
-        context.Driver.MemGetInfo(&free, &total);
+        (long free, long total) = MemoryOfDevice();
         return new DeviceException(
             $"out of device memory: {what} needs {Megabytes(size)}, {Megabytes(free)} of {Megabytes(total)} are free, {Megabytes(UsedBytes)} are in use here: "
-            + "take smaller weights (next to f16, --weights int8 needs about half, int4 less than a third) or a shorter context");
+            + "take smaller weights (--weights int8 or int4) or a shorter context")
+        {
+            IsOutOfMemory = true,
+        };
 
-        static string Megabytes(long bytes) => $"{(bytes + (1 << 20) - 1) >> 20} MiB";
+        static string Megabytes(long bytes) => $"{bytes / 1e6:f2} MB";
+    }
+
+    private (long Free, long Total) MemoryOfDevice()
+    {
+        nint free = 0, total = 0;
+        context.MakeCurrent();
+        context.Driver.ThrowOnError(context.Driver.MemGetInfo(&free, &total), "cuMemGetInfo", "asking for the size of the device's memory");
+        return (free, total);
     }
 
     /// <summary>One allocation of the driver and what of it is free, in order.</summary>

@@ -136,7 +136,7 @@ public sealed class CudaDeviceTests
     {
         using CudaBackend cuda = CudaTesting.Create();
         DeviceException thrown = Assert.Throws<DeviceException>(() => cuda.CreateTensor(int.MaxValue, 100_000));
-        Assert.Contains("an activation [2147483647, 100000] needs 819", thrown.Message, StringComparison.Ordinal);
+        Assert.Contains("an activation [2147483647, 100000] needs 858993", thrown.Message, StringComparison.Ordinal);
         Assert.Contains("int8", thrown.Message, StringComparison.Ordinal);
         using Tensor small = CpuTesting.Tensor(cuda, 1, 2, 3, 4);
         Assert.Equal([3, 4], small.ToArray());
@@ -154,6 +154,55 @@ public sealed class CudaDeviceTests
         Assert.Throws<ObjectDisposedException>(() => first.CreateTensor(1, 1));
         second.Dispose();
         right.Dispose();
+    }
+
+    [Fact]
+    public void ARecordedStepIsReplayedWithWhatChanged()
+    {
+        // Blocks from a segment: what is freed inside of a step has the same address in the next.
+        using CudaBackend cuda = CudaTesting.Create(segmentBytes: 1 << 20);
+        using var graph = (StepGraph)cuda.CreateStepRecorder();
+        using Tensor x = CpuTesting.Tensor(cuda, 6, 5, CpuTesting.Random(30, 1)), y = cuda.CreateTensor(1, 5), z = cuda.CreateTensor(1, 5), w = CpuTesting.Tensor(cuda, 1, 5, 1, 2, 3, 4, 5);
+        float[] last = [];
+        for (int row = 0; row < 6; row++)
+        {
+            // The first launch reads another row each time, the others stay; once there is one more.
+            Step(row, more: row == 4, completed: true);
+            Assert.Equal(row < 4 ? 1 : row == 4 ? 2 : 3, graph.Builds);
+            if (row is > 0 and < 4) Assert.Equal(1, graph.Updates);
+            float[] normed = z.ToArray();
+            cuda.Copy(y, x.Slice(row, 1));
+            cuda.RmsNorm(y, y, w, 1e-5f);
+            if (row == 4) cuda.Activate(y, y, Activation.Gelu);
+            Assert.Equal(y.ToArray(), normed);
+            last = normed;
+        }
+
+        // A step that fails leaves nothing behind, and those after it are whole again.
+        Step(0, more: false, completed: false);
+        Assert.Equal(last, z.ToArray());
+        Step(5, more: false, completed: true);
+        Assert.Equal(last, z.ToArray());
+
+        graph.Begin();
+        Assert.Throws<InvalidOperationException>(() => y.ToArray());
+        Assert.Throws<InvalidOperationException>(() => cuda.Gather(y, x, [1]));
+        Assert.Throws<InvalidOperationException>(graph.Begin);
+        graph.End(completed: false);
+
+        void Step(int row, bool more, bool completed)
+        {
+            graph.Begin();
+            // Freed inside of the step, whose launches come only at its end.
+            using (Tensor between = cuda.CreateTensor(1, 5))
+            {
+                cuda.Copy(between, x.Slice(row, 1));
+                cuda.RmsNorm(z, between, w, 1e-5f);
+            }
+
+            if (more) cuda.Activate(z, z, Activation.Gelu);
+            graph.End(completed);
+        }
     }
 
     private static void Forget(CudaBackend cuda) => CpuTesting.Tensor(cuda, 100, 8, new float[800]);

@@ -11,8 +11,8 @@ internal static class CudaTesting
 {
     public static string Device => Environment.GetEnvironmentVariable("LLAVA_SP_TEST_CUDA") is { Length: > 0 } name ? name : "cuda-emulator";
 
-    /// <summary>The backend; skips the test only where the emulator was not built.</summary>
-    public static CudaBackend Create(long? segmentBytes = null, bool int8 = true)
+    /// <summary>The backend, activations never below f16 unless wanted; skips the test only where the emulator was not built.</summary>
+    public static CudaBackend Create(long? segmentBytes = null, bool int8Activations = false)
     {
         try
         {
@@ -23,7 +23,7 @@ internal static class CudaTesting
             Assert.Skip(e.Message);
         }
 
-        return new CudaBackend(new DeviceOptions(Device, Int8Activations: int8), segmentBytes);
+        return new CudaBackend(new DeviceOptions(Device, Int8Activations: int8Activations), segmentBytes);
     }
 
     /// <summary>A tensor with the given numbers; as an operand, they are halves.</summary>
@@ -40,10 +40,10 @@ internal static class CudaTesting
 }
 
 /// <summary>The same operation on the CUDA backend and on the reference.</summary>
-/// <param name="int8">Whether 8-bit weights lie as products with 8-bit activations want them.</param>
-internal sealed class CudaPair(bool int8 = true) : IDisposable
+/// <param name="int8Activations">Whether 8-bit weights lie as products with 8-bit activations want them.</param>
+internal sealed class CudaPair(bool int8Activations = false) : IDisposable
 {
-    public CudaBackend Cuda { get; } = CudaTesting.Create(int8: int8);
+    public CudaBackend Cuda { get; } = CudaTesting.Create(int8Activations: int8Activations);
 
     public ReferenceBackend Reference { get; } = new();
 

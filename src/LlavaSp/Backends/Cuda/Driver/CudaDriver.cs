@@ -44,6 +44,13 @@ internal sealed unsafe class CudaDriver
     public readonly delegate* unmanaged<nint, nint, CudaResult> EventRecord;
     public readonly delegate* unmanaged<nint, CudaResult> EventSynchronize;
     public readonly delegate* unmanaged<float*, nint, nint, CudaResult> EventElapsedTime;
+    public readonly delegate* unmanaged<nint*, uint, CudaResult> GraphCreate;
+    public readonly delegate* unmanaged<nint*, nint, nint*, nint, KernelNode*, CudaResult> GraphAddKernelNode;
+    public readonly delegate* unmanaged<nint*, nint, ulong, CudaResult> GraphInstantiateWithFlags;
+    public readonly delegate* unmanaged<nint, nint, KernelNode*, CudaResult> GraphExecKernelNodeSetParams;
+    public readonly delegate* unmanaged<nint, nint, CudaResult> GraphLaunch;
+    public readonly delegate* unmanaged<nint, CudaResult> GraphExecDestroy;
+    public readonly delegate* unmanaged<nint, CudaResult> GraphDestroy;
 
     private readonly delegate* unmanaged<CudaResult, byte**, CudaResult> _getErrorName;
     private readonly delegate* unmanaged<CudaResult, byte**, CudaResult> _getErrorString;
@@ -53,7 +60,7 @@ internal sealed unsafe class CudaDriver
     /// <summary>Takes the functions out of a loaded library.</summary>
     /// <param name="library">Handle of <see cref="NativeLibrary"/>.</param>
     /// <param name="path">Where it was found, for messages.</param>
-    /// <exception cref="DeviceException">A function is missing: the driver is older than CUDA 11.</exception>
+    /// <exception cref="DeviceException">A function is missing: the driver is older than CUDA 11.4.</exception>
     public CudaDriver(nint library, string path)
     {
         _library = library;
@@ -94,6 +101,13 @@ internal sealed unsafe class CudaDriver
         EventRecord = (delegate* unmanaged<nint, nint, CudaResult>)Export("cuEventRecord");
         EventSynchronize = (delegate* unmanaged<nint, CudaResult>)Export("cuEventSynchronize");
         EventElapsedTime = (delegate* unmanaged<float*, nint, nint, CudaResult>)Export("cuEventElapsedTime");
+        GraphCreate = (delegate* unmanaged<nint*, uint, CudaResult>)Export("cuGraphCreate");
+        GraphAddKernelNode = (delegate* unmanaged<nint*, nint, nint*, nint, KernelNode*, CudaResult>)Export("cuGraphAddKernelNode");
+        GraphInstantiateWithFlags = (delegate* unmanaged<nint*, nint, ulong, CudaResult>)Export("cuGraphInstantiateWithFlags");
+        GraphExecKernelNodeSetParams = (delegate* unmanaged<nint, nint, KernelNode*, CudaResult>)Export("cuGraphExecKernelNodeSetParams");
+        GraphLaunch = (delegate* unmanaged<nint, nint, CudaResult>)Export("cuGraphLaunch");
+        GraphExecDestroy = (delegate* unmanaged<nint, CudaResult>)Export("cuGraphExecDestroy");
+        GraphDestroy = (delegate* unmanaged<nint, CudaResult>)Export("cuGraphDestroy");
         _getErrorName = (delegate* unmanaged<CudaResult, byte**, CudaResult>)Export("cuGetErrorName");
         _getErrorString = (delegate* unmanaged<CudaResult, byte**, CudaResult>)Export("cuGetErrorString");
         if (NativeLibrary.TryGetExport(library, "lspEmulatorLastError", out nint lastError)) _emulatorLastError = (delegate* unmanaged<byte*>)lastError;
@@ -140,5 +154,5 @@ internal sealed unsafe class CudaDriver
 
     private nint Export(string name) => NativeLibrary.TryGetExport(_library, name, out nint function)
         ? function
-        : throw new DeviceException($"{Path} lacks {name}: a driver for CUDA 11 or newer is needed");
+        : throw new DeviceException($"{Path} lacks {name}: a driver for CUDA 11.4 or newer is needed");
 }

@@ -180,3 +180,29 @@ internal sealed unsafe class ImageHandle : CudaHandle
 
     protected override CudaResult Release(nint value) => Driver.ModuleUnload(value);
 }
+
+/// <summary>A graph of launches.</summary>
+internal sealed unsafe class GraphHandle : CudaHandle
+{
+    public GraphHandle(ContextHandle context) : base(context)
+    {
+        nint graph;
+        Driver.ThrowOnError(Driver.GraphCreate(&graph, 0), "cuGraphCreate", "recording a step");
+        Own(graph);
+    }
+
+    protected override CudaResult Release(nint value) => Driver.GraphDestroy(value);
+}
+
+/// <summary>A graph made ready to run.</summary>
+internal sealed unsafe class GraphExecHandle : CudaHandle
+{
+    public GraphExecHandle(ContextHandle context, GraphHandle graph) : base(context)
+    {
+        nint executable;
+        Driver.ThrowOnError(Driver.GraphInstantiateWithFlags(&executable, graph.Value, 0), "cuGraphInstantiateWithFlags", "recording a step");
+        Own(executable);
+    }
+
+    protected override CudaResult Release(nint value) => Driver.GraphExecDestroy(value);
+}

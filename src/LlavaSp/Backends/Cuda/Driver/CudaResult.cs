@@ -39,6 +39,21 @@ internal enum FunctionAttribute
     MaxDynamicSharedSizeBytes = 8,
 }
 
+/// <summary>CUDA_KERNEL_NODE_PARAMS: a launch as a node of a graph.</summary>
+internal unsafe struct KernelNode
+{
+    public nint Function;
+    public uint GridX;
+    public uint GridY;
+    public uint GridZ;
+    public uint BlockX;
+    public uint BlockY;
+    public uint BlockZ;
+    public uint SharedBytes;
+    public void** Parameters;
+    public void** Extra;
+}
+
 /// <summary>A call of the driver that failed through a fault of this library: a wrong argument, an access beyond an allocation. The device is lost to the process.</summary>
 internal sealed class CudaException(CudaResult result, string message) : Exception(message)
 {
