@@ -17,8 +17,9 @@
 // passes.
 //
 // 7B case: d 1024, grid 24, k = 4, 8, 12, 16, 20, 24, width 512: 763 M weights, each read once.
-//   bytes: f16 1,527 MB, int8 775 MB, int4 393 MB (group 128, with scales); 512 blocks' partial sums 2 MB, features 7
-//   MB (out of the second cache: 1.2 MB of them). Operations: 1.5 G for each tile, 2 per 2 bytes: bound by bandwidth.
+//   bytes: f16 1,527 MB, int8 775 MB, int4 393 MB (group 128, with scales). Beside them, out of the second cache: the
+//   features once for each convolution (7 MB for a tile), the partial sums of 256 blocks written and read (1 MB for a
+//   tile). Operations: 1.5 G for a tile, two for each weight: bound by bandwidth.
 //   floor: RTX 4090 (1,008 GB/s) 1.51 / 0.77 / 0.39 ms; Jetson AGX Orin (204 GB/s) 7.5 / 3.8 / 1.9 ms.
 // Occupancy: 2 blocks of 16 warps at 64 registers, half of sm_80 and sm_90's warps, two thirds of sm_86 and sm_89's.
 // Every warp has 1 to 2 KB of weights under way, 32 to 64 KB for each SM; the RTX 4090 needs 6 KB, the H100 20 KB.

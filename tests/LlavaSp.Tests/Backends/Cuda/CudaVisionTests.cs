@@ -8,7 +8,8 @@ using static LlavaSp.Tests.Backends.CpuTesting;
 namespace LlavaSp.Tests.Backends.Cuda;
 
 /// <summary>
-/// Patch embedding, spatial tokens and detail fusion against the reference. Features and pixel values are halves, so only sums and pooled means round differently.
+/// Patch embedding, spatial tokens and detail fusion against the reference. Features and pixel values are halves, so only sums and pooled means round
+/// differently.
 /// </summary>
 public sealed class CudaVisionTests
 {
@@ -129,7 +130,8 @@ public sealed class CudaVisionTests
     {
         using CudaBackend backend = CudaTesting.Create();
         Assert.SkipUnless(backend.Info.Device == "cuda-emulator", "the order of blocks can be chosen on the emulator only");
-        var setOrder = (delegate* unmanaged<int, uint, void>)NativeLibrary.GetExport(NativeLibrary.Load(CudaLibrary.Open(emulator: true).Path), "lspEmulatorSetOrder");
+        nint library = NativeLibrary.Load(CudaLibrary.Open(emulator: true).Path);
+        var setOrder = (delegate* unmanaged<int, uint, void>)NativeLibrary.GetExport(library, "lspEmulatorSetOrder");
         int[][]? first = null;
         try
         {
@@ -250,7 +252,8 @@ public sealed class CudaVisionTests
             Tensor tokens = Own(Tensor(backend, tiles * count, width, Tokens));
             Tensor y = backend.CreateTensor(tiles * count, 2 * width);
             backend.DetailFusion(
-                y, tokens, features, tiles, new DetailFusionWeights(kernel, stride, conv, Projection(10, QueryBias), Projection(20), Projection(30), 1e-5f), trace);
+                y, tokens, features, tiles, new DetailFusionWeights(kernel, stride, conv, Projection(10, QueryBias), Projection(20), Projection(30), 1e-5f),
+                trace);
             owned.ForEach(static o => o.Dispose());
             return y;
 
