@@ -20,13 +20,15 @@
 // every other quad (64 columns) and are added in the end. The splits' partial sums are bounded (below 5 % of the bytes
 // of the weights) and added in order: the same bits in every run.
 //
-// 7B case: k 16, stride 2, grid 24, d 1024, width 512, 25 positions: 134 M weights, each read once for a tile.
-//   bytes: f16 268 MB, int8 136 MB, int4 69 MB (group 128, with scales). 32 splits' partial sums: written and read 3.3
-//   MB; x 4.7 MB, every stage by 4 blocks; both out of the second cache. Operations: 6.7 G (8.6 G with the empty
-//   columns). floor: RTX 4090 (1,008 GB/s, 165 TFLOP/s) 0.27 / 0.14 / 0.07 ms; Jetson AGX Orin (204 GB/s) 1.3 / 0.67 /
-//   0.34 ms.
-// Occupancy: 128 blocks of 16 warps, one for each SM of the RTX 4090: more would only raise the partial sums above
-// their bound. A warp has 4 KB of weights under way, 64 KB an SM; 6 KB would do.
+// 7B case: k 16, stride 2, grid 24, d 1024, width 512, 25 positions: 134 M weights, each read once for one tile (or
+// two: 64 columns).
+//   bytes: f16 268 MB, int8 136 MB, int4 69 MB (group 128, with scales). Beside them, out of the second cache: partial
+//   sums of 32 splits, written and read (3.3 MB), and the features, by each of 4 blocks of rows (4.7 MB).
+//   Operations: 6.7 G (8.6 G with the empty columns).
+//   floor: RTX 4090 (1,008 GB/s, 165 TFLOP/s) 0.27 / 0.14 / 0.07 ms; Jetson AGX Orin (204 GB/s) 1.3 / 0.67 / 0.34 ms.
+// Occupancy: 128 blocks of 16 warps (64 columns: 8), one for each SM of the RTX 4090, a third of its warps: more blocks
+// would raise the partial sums above their bound. A warp has 1 to 2 KB of weights under way, 16 to 32 KB for each SM,
+// where 6 KB would do.
 #include "common/elements.cuh"
 #include "common/reduce.cuh"
 #include "common/weight_stream.cuh"

@@ -17,8 +17,9 @@
 // passes.
 //
 // 7B case: d 1024, grid 24, k = 4, 8, 12, 16, 20, 24, width 512: 763 M weights, each read once.
-//   bytes: f16 1,527 MB, int8 775 MB, int4 393 MB (group 128, with scales); 512 blocks' partial sums 2 MB, features 7
-//   MB (out of the second cache: 1.2 MB of them). Operations: 1.5 G for each tile, 2 per 2 bytes: bound by bandwidth.
+//   bytes: f16 1,527 MB, int8 775 MB, int4 393 MB (group 128, with scales). Beside them, out of the second cache: the
+//   features once for each convolution (7 MB for a tile), the partial sums of 256 blocks written and read (1 MB for a
+//   tile). Operations: 1.5 G for a tile, two for each weight: bound by bandwidth.
 //   floor: RTX 4090 (1,008 GB/s) 1.51 / 0.77 / 0.39 ms; Jetson AGX Orin (204 GB/s) 7.5 / 3.8 / 1.9 ms.
 // Occupancy: 2 blocks of 16 warps at 64 registers, half of sm_80 and sm_90's warps, two thirds of sm_86 and sm_89's.
 // Every warp has 1 to 2 KB of weights under way, 32 to 64 KB for each SM; the RTX 4090 needs 6 KB, the H100 20 KB.
@@ -35,6 +36,7 @@ constexpr int kTokens = 8;                          // tiles of the picture in a
 constexpr int kStageQuads = 8;
 constexpr int kPitch = kStageQuads * kQuadColumns * 2 + 16;  // bytes of a row of staged x: an odd multiple of 16
 constexpr int kStageBytes = kTokens * kPitch;
+constexpr int kPieceBytes = 128;
 
 /// One convolution, as C# uploads it: 40 bytes.
 struct Convolution {
@@ -79,9 +81,9 @@ struct Features {
             for (int column = left; column < right; column++) {
                 const int cell = (tile * grid + row) * grid + column;
                 if constexpr (Channels == 8) {
-                    add_8_elements(sum, data, element, int64_t(cell) * ld + channel);
+                    add_8_elements(sum, data, element, cell * ld + channel);
                 } else {
-                    sum[0] += read_element(data, element, int64_t(cell) * ld + channel);
+                    sum[0] += read_element(data, element, cell * ld + channel);
                 }
             }
         }
@@ -111,33 +113,58 @@ struct Features {
     }
 };
 
+/// The warp's first row tile; the others follow kWarps apart.
+DEVICE int first_row_tile() { return block_y() * kBlockRowTiles + warp_id(); }
+/// How many the warp has.
+DEVICE int count_row_tiles(int width) {
+    const int left = ceil_div(width, 16) - first_row_tile();
+    return left <= 0 ? 0 : minimum(kRowTiles, ceil_div(left, kWarps));
+}
+
 /// A piece: what a block has of one convolution. It lies in shared memory and is read where it is used, so that staging
 /// and the main loop do not occupy each other's registers.
 struct Piece {
     Convolution convolution;
     int d, first, last;  // quads first … last - 1 of the convolution
-    int next;            // where the next piece begins
+    int tiles, width;
+    int index, next;  // of the convolution; where the piece ends among the quads of all
 };
+
+static_assert(sizeof(Piece) <= kPieceBytes, "no room for the piece");
+
+/// The block's first piece, or the one behind `piece`; an empty one if there is none. For one thread.
+DEVICE void next_piece(Piece* piece, const uint64_t* table, int convolutions, int quads, int d, int tiles, int width,
+                       bool begun) {
+    const int position = begun ? piece->next : int(int64_t(quads) * block_x() / grid_x());
+    const int end = int(int64_t(quads) * (block_x() + 1) / grid_x());
+    int index = begun ? piece->index : 0;
+    while (index + 1 < convolutions && load_convolution(table, index + 1).first <= position) index++;
+    const Convolution convolution = load_convolution(table, index);
+    const int first = position - convolution.first, last = minimum(end - convolution.first, convolution.quads);
+    *piece = Piece{convolution, d, first, last, tiles, width, index, convolution.first + last};
+}
 
 /// Writes stage `step` of x [8 tokens][512 columns]: the columns of up to 8 quads.
 template <int Kind>
-DEVICE void stage_columns(unsigned char* stage, Features features, const Piece* piece, int tile0, int tiles, int step) {
+DEVICE void stage_columns(unsigned char* stage, Features features, const Piece* piece, int tiles, int step) {
+    const int tile0 = block_z() * kTokens, tokens = minimum(kTokens, tiles - tile0);
     const int size = lds(&piece->convolution.size), columns = lds(&piece->convolution.columns);
     const int from = lds(&piece->first) + step * kStageQuads, to = minimum(from + kStageQuads, lds(&piece->last));
     features.d = lds(&piece->d);
     const int eights = (to - from) * (kQuadColumns / 8);
 #pragma unroll 1
-    for (int item = thread_x(); item < eights * tiles; item += kThreads) {
+    for (int item = thread_x(); item < eights * tokens; item += kThreads) {
         const int tile = item / eights, eight = item % eights;
         stage_eight<Kind>(stage + tile * kPitch, eight,
                           features.eight_columns(tile0 + tile, size, from * kQuadColumns + eight * 8, columns));
     }
 }
 
-/// sums += the products of the warp's row tiles (row_tile, row_tile + 16, … `count` of them) with stage `step`.
+/// sums += the products of the warp's row tiles with stage `step`.
 template <int Kind>
-DEVICE void multiply_stage(float (&sums)[kRowTiles][1][4], const unsigned char* stage, const Piece* piece, int row_tile,
-                           int count, int step) {
+DEVICE void multiply_stage(float (&sums)[kRowTiles][1][4], const unsigned char* stage, const Piece* piece, int width,
+                           int step) {
+    const int row_tile = first_row_tile(), count = count_row_tiles(width);
     constexpr int kBatch = Kind == kWeightInt4 ? 2 : 1;  // row tiles whose weights are loaded before their products
     const u32x4* packed = lds(&piece->convolution.packed);
     const int quads = lds(&piece->convolution.quads);
@@ -154,13 +181,9 @@ DEVICE void multiply_stage(float (&sums)[kRowTiles][1][4], const unsigned char* 
                 if (r < count) scales[r] = scale_table.load(row_tile + r * kWarps, quad);
             }
         }
-        // Rows of x begin an odd multiple of 16 bytes apart: no bank meets twice.
-        uint32_t b[2][4];
-        ldmatrix_x4(b[0], x);
-        ldmatrix_x4(b[1], x + 64);
-        const auto right = [&b](int, int half, uint32_t(&r)[4]) {
-            for (int i = 0; i < 4; i++) r[i] = b[half][i];
-        };
+        // Rows of x begin an odd multiple of 16 bytes apart: no bank meets twice. Loaded anew for every row tile, which
+        // costs less than the registers.
+        const auto right = [x](int, int half, uint32_t(&b)[4]) { ldmatrix_x4(b, x + half * 64); };
 #pragma unroll
         for (int r = 0; r < kRowTiles; r += kBatch) {
             u32x4 loads[kBatch][kQuadLoads<Kind>] = {};
@@ -184,49 +207,39 @@ DEVICE void spatial_tokens(float* partial, const Features& features, const uint6
                            int tiles, int width) {
     unsigned char* stages = shared_memory();
     Piece* piece = reinterpret_cast<Piece*>(stages + 2 * kStageBytes);
-    const int lane = lane_id(), row_tile = block_y() * kBlockRowTiles + warp_id();
-    const int left = ceil_div(width, 16) - row_tile;
-    const int count = left <= 0 ? 0 : minimum(kRowTiles, ceil_div(left, kWarps));  // row tiles of this warp
-    const int tile0 = block_z() * kTokens, tokens = minimum(kTokens, tiles - tile0);
     // Rows of tiles that are not there stay zero.
     for (int i = thread_x(); i < 2 * kStageBytes / 16; i += kThreads) {
         sts(reinterpret_cast<u32x4*>(stages) + i, u32x4{0, 0, 0, 0});
     }
 
-    int position = int(int64_t(quads) * block_x() / grid_x());
-    const int end = int(int64_t(quads) * (block_x() + 1) / grid_x());
-    int index = 0;
-    while (index + 1 < convolutions && load_convolution(table, index + 1).first <= position) index++;
-    for (; position < end; index++) {
-        const Convolution convolution = load_convolution(table, index);
-        const int first = position - convolution.first, last = minimum(end - convolution.first, convolution.quads);
-        float sums[kRowTiles][1][4] = {};
+    for (bool begun = false;; begun = true) {
         barrier();  // the piece before has been used
-        if (thread_x() == 0) {
-            *piece = Piece{convolution, features.d, first, last, convolution.first + last};
-        }
+        if (thread_x() == 0) next_piece(piece, table, convolutions, quads, features.d, tiles, width, begun);
         barrier();
+        if (lds(&piece->first) >= lds(&piece->last)) break;
+        float sums[kRowTiles][1][4] = {};
         const int steps = ceil_div(lds(&piece->last) - lds(&piece->first), kStageQuads);
 #pragma unroll 1
         for (int step = 0; step <= steps; step++) {
-            if (step < steps)
-                stage_columns<Kind>(stages + step % 2 * kStageBytes, features, piece, tile0, tokens, step);
+            if (step < steps) stage_columns<Kind>(stages + step % 2 * kStageBytes, features, piece, tiles, step);
             if (step > 0) {
-                multiply_stage<Kind>(sums, stages + (step - 1) % 2 * kStageBytes, piece, row_tile, count, step - 1);
+                multiply_stage<Kind>(sums, stages + (step - 1) % 2 * kStageBytes, piece, width, step - 1);
             }
             barrier();  // what was staged is there, and what was multiplied is free
         }
 
-        float* slot = partial + (int64_t(block_x() + index) * tiles + tile0) * width;
+        const int rows = lds(&piece->width), all = lds(&piece->tiles);
+        const int lane = lane_id(), row_tile = first_row_tile(), count = count_row_tiles(rows);
+        const int tile0 = block_z() * kTokens, tokens = minimum(kTokens, all - tile0);
+        float* slot = partial + (int64_t(block_x() + lds(&piece->index)) * all + tile0) * rows;
 #pragma unroll
         for (int r = 0; r < kRowTiles; r++) {
 #pragma unroll
             for (int i = 0; i < 4; i++) {
                 const int token = lane % 4 * 2 + i % 2, row = (row_tile + r * kWarps) * 16 + lane / 4 + i / 2 * 8;
-                if (r < count && token < tokens && row < width) stg(slot + int64_t(token) * width + row, sums[r][0][i]);
+                if (r < count && token < tokens && row < rows) stg(slot + int64_t(token) * rows + row, sums[r][0][i]);
             }
         }
-        position = lds(&piece->next);
     }
 }
 
@@ -235,7 +248,7 @@ DEVICE int block_of(int quad, int blocks, int quads) { return int(((int64_t(quad
 
 }  // namespace
 
-// grid (blocks, width / 512, tiles / 8), each rounded up; shared memory 2 * 8 * 1040 + 64 bytes.
+// grid (blocks, width / 512, tiles / 8), each rounded up; shared memory 2 * 8 * 1040 + 128 bytes.
 // table: five 64-bit words for each convolution, in order; quads: of a row of all convolutions together.
 #define SPATIAL_TOKENS(name, kind)                                                                                    \
     KERNEL(name, kThreads, 2)                                                                                         \

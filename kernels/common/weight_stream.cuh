@@ -11,7 +11,9 @@ constexpr int kQuadColumns = 64;
 
 /// 16-byte loads with which a lane has its part of a quad.
 template <int Kind>
-constexpr int kQuadLoads = Kind == kWeightF16 ? 4 : Kind == kWeightInt4 ? 1 : 2;
+constexpr int kQuadLoads = Kind == kWeightF16    ? 4
+                           : Kind == kWeightInt4 ? 1
+                                                 : 2;
 
 /// Where the lane's part of quad `quad` in row tile `row_tile` begins; the following loads lie 32 (a warp) further on.
 /// 32 bits of index are 64 GB of weights.

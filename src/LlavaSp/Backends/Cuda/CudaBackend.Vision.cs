@@ -21,7 +21,9 @@ public sealed partial class CudaBackend
         Require(patches.Rows == d && patches.Columns == 3L * patch * patch, "patches are not [d, 3 * patch * patch]");
         Require(Patches.Fits(patches), $"patches of {patch} pixels do not fit the device's shared memory");
         Require(y.Rows == (long)tiles * (n + 1), "destination is not [tiles * (patches + 1), d]");
-        Require(IsVector(weights.ClassToken, d) && IsVector(weights.NormWeight, d) && IsVector(weights.NormBias, d), "class token and norm are not [1, d] float32");
+        Require(
+            IsVector(weights.ClassToken, d) && IsVector(weights.NormWeight, d) && IsVector(weights.NormBias, d),
+            "class token and norm are not [1, d] float32");
         Require(Of(weights.Positions) is { Element: Element.F32 } p && p.Columns == d && p.Rows == n + 1, "positions are not [patches + 1, d] float32");
         Require(pixels.Pixels.Length == 3L * tiles * size * size && pixels.Lookup.Length == 3 * 256, "pixels are not [tiles, 3, size, size]");
         if (tiles == 0) return;

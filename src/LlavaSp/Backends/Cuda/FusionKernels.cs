@@ -114,7 +114,8 @@ internal sealed class FusionKernels
     }
 
     /// <summary>
-    /// The sum of the parts, cleared of NaN, to conv (if not 0), normalised to key and value; tokens, cleared of NaN, to the left half of y, normalised to query.
+    /// The sum of the parts, cleared of NaN, to conv (if not 0), normalised to key and value; tokens, cleared of NaN, to the left half of y, normalised to
+    /// query.
     /// </summary>
     public void Normalise(
         ulong conv, CudaTensor query, CudaTensor key, CudaTensor value, CudaTensor y, ulong partial, int splits, CudaTensor tokens, FusionSize size,
@@ -123,8 +124,8 @@ internal sealed class FusionKernels
         static ulong At(Tensor tensor) => ((CudaTensor)tensor).Address;
         _normalise.Launch(size.AllPositions + size.AllTokens, 1, 1, NormThreads, (size.Width + 32) * sizeof(float), new NormaliseArguments(
             conv, query.Address, key.Address, value.Address, y.Address, partial, tokens.Address, At(weights.Query.NormWeight), At(weights.Query.NormBias),
-            At(weights.Key.NormWeight), At(weights.Key.NormBias), At(weights.Value.NormWeight), At(weights.Value.NormBias), splits, size.AllPositions, size.Width,
-            (int)query.Element, query.Stride, (int)tokens.Element, tokens.Stride, (int)y.Element, y.Stride, weights.NormEpsilon));
+            At(weights.Key.NormWeight), At(weights.Key.NormBias), At(weights.Value.NormWeight), At(weights.Value.NormBias), splits,
+            size.AllPositions, size.Width, (int)query.Element, query.Stride, (int)tokens.Element, tokens.Stride, (int)y.Element, y.Stride, weights.NormEpsilon));
     }
 
     /// <summary>Attention of the tokens to the positions of their tile, to the right half of y; logits and probs [tokens, positions] may be 0.</summary>
@@ -141,10 +142,11 @@ internal sealed class FusionKernels
         int Width);
 
     private readonly record struct NormaliseArguments(
-        ulong Conv, ulong Query, ulong Key, ulong Value, ulong Y, ulong Partial, ulong Tokens, ulong QueryWeight, ulong QueryBias, ulong KeyWeight, ulong KeyBias,
-        ulong ValueWeight, ulong ValueBias, int Splits, int Rows, int Width, int NormedElement, int NormedLd, int TokenElement, int TokenLd, int YElement, int YLd,
-        float Epsilon);
+        ulong Conv, ulong Query, ulong Key, ulong Value, ulong Y, ulong Partial, ulong Tokens, ulong QueryWeight, ulong QueryBias, ulong KeyWeight,
+        ulong KeyBias, ulong ValueWeight, ulong ValueBias, int Splits, int Rows, int Width, int NormedElement, int NormedLd, int TokenElement, int TokenLd,
+        int YElement, int YLd, float Epsilon);
 
     private readonly record struct AttentionArguments(
-        ulong Y, ulong Query, ulong Key, ulong Value, ulong Logits, ulong Probs, int Element, int Ld, int YElement, int YLd, int Count, int Positions, int Width);
+        ulong Y, ulong Query, ulong Key, ulong Value, ulong Logits, ulong Probs, int Element, int Ld, int YElement, int YLd, int Count,
+        int Positions, int Width);
 }

@@ -41,6 +41,6 @@ internal sealed class PatchKernels
     private static int PatchBytes(CudaWeight patches) => (RowsOfBlock * (patches.ColumnTiles / 4 * 128 + 16)) + LookupBytes;
 
     private readonly record struct Arguments(
-        ulong Y, ulong Pixels, ulong Lookup, ulong Packed, ulong Scales, ulong ClassToken, ulong Positions, ulong NormWeight, ulong NormBias, int Element, int Ld,
-        int Group, int PositionsLd, float Epsilon, int Tiles, int Size, int Patch, int D, int Normalised);
+        ulong Y, ulong Pixels, ulong Lookup, ulong Packed, ulong Scales, ulong ClassToken, ulong Positions, ulong NormWeight, ulong NormBias, int Element,
+        int Ld, int Group, int PositionsLd, float Epsilon, int Tiles, int Size, int Patch, int D, int Normalised);
 }

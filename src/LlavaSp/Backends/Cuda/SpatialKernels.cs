@@ -6,7 +6,7 @@ internal sealed class SpatialKernels
     private const int Threads = 512, BlockRowTiles = 32, TilesOfPass = 8, BlocksPerMultiprocessor = 2;
 
     // Two stages of 8 rows of 512 halves (and 16 bytes against bank conflicts), and what a block knows of its piece.
-    private const int SharedBytes = (2 * 8 * 1040) + 64;
+    private const int SharedBytes = (2 * 8 * 1040) + 128;
 
     // A block with less to do would spend its time on beginning and end.
     private const int LeastQuads = 4;

@@ -40,10 +40,10 @@ internal static class CudaTesting
 }
 
 /// <summary>The same operation on the CUDA backend and on the reference.</summary>
-/// <param name="int8">Whether 8-bit weights lie as products with 8-bit activations want them.</param>
-internal sealed class CudaPair(bool int8 = false) : IDisposable
+/// <param name="int8Activations">Whether 8-bit weights lie as products with 8-bit activations want them.</param>
+internal sealed class CudaPair(bool int8Activations = false) : IDisposable
 {
-    public CudaBackend Cuda { get; } = CudaTesting.Create(int8Activations: int8);
+    public CudaBackend Cuda { get; } = CudaTesting.Create(int8Activations: int8Activations);
 
     public ReferenceBackend Reference { get; } = new();
 

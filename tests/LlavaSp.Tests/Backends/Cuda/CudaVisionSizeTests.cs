@@ -1,0 +1,158 @@
+using System.Runtime.InteropServices;
+using System.Text;
+using LlavaSp.Backends;
+using LlavaSp.Backends.Cuda.Driver;
+using LlavaSp.Quantization;
+using static LlavaSp.Tests.Backends.CpuTesting;
+
+namespace LlavaSp.Tests.Backends.Cuda;
+
+/// <summary>The vision stages with the channels, the grid and the kernels of the published model (fewer rows or kernels), and what they move there.</summary>
+public sealed class CudaVisionSizeTests
+{
+    private const int Grid = 24, Depth = 1024;
+
+    [Theory]
+    [InlineData(SpatialMode.Pooling, WeightKind.Int4)]
+    [InlineData(SpatialMode.Cropping, WeightKind.Int8)]
+    public void SpatialTokensAgreeAndMoveWhatTheyMust(SpatialMode mode, WeightKind kind)
+    {
+        const int width = 512;
+        int[] sizes = [4, 8];
+        var format = new WeightFormat(kind, 128);
+        float[] features = Random(Grid * Grid * Depth, 1);
+        long weightBytes = 0;
+        float[] Run(IBackend backend)
+        {
+            SpatialConvolution[] convolutions = [.. sizes.Select(k => new SpatialConvolution(k, Weight(backend, width, k, format)))];
+            weightBytes = convolutions.Sum(static c => c.Kernel.ByteLength);
+            using Tensor x = CudaTesting.Tensor(backend, Precision.Operand, Grid * Grid, Depth, features);
+            using Tensor y = backend.CreateTensor(sizes.Length, width);
+            backend.SpatialTokens(y, x, 1, mode, convolutions, null);
+            return y.ToArray();
+        }
+
+        using CudaPair pair = new();
+        float[] expected = Run(pair.Reference);
+        float[] actual = [];
+        EmulatorCounts counts = EmulatorCounts.Of(pair, () => actual = Run(pair.Cuda));
+        Near(expected, actual, mode == SpatialMode.Pooling ? 2e-3f : 3e-5f, $"{mode} {kind}");
+
+        EmulatorCounts.Count stream = counts["spatial_tokens_" + (kind == WeightKind.Int4 ? "int4" : "int8")];
+        TestContext.Current.TestOutputHelper?.WriteLine($"{weightBytes} bytes of weights: {stream}");
+        Assert.True(stream.LoadLeastSectors >= 0.95 * stream.LoadSectors, stream.ToString());
+        Assert.True(stream.SharedWavefronts == stream.SharedLeastWavefronts, stream.ToString());
+
+        // Every weight once, every sector of the features once, a table: nothing else.
+        double least = weightBytes + (2.0 * Grid * Grid * Depth);
+        Assert.InRange(32.0 * stream.LoadDifferentSectors, weightBytes, 1.05 * least);
+    }
+
+    [Theory]
+    [InlineData(WeightKind.F16)]
+    [InlineData(WeightKind.Int4)]
+    public void DetailFusionAgreesAndMovesWhatItMust(WeightKind kind)
+    {
+        const int width = 128, count = 6, kernel = 16;
+        WeightFormat format = kind == WeightKind.F16 ? WeightFormat.F16 : new WeightFormat(kind, 128);
+        float[] features = Random(Grid * Grid * Depth, 1), tokens = Random(count * width, 2);
+        long weightBytes = 0;
+        float[] Run(IBackend backend)
+        {
+            using Weight conv = Weight(backend, width, kernel, format), linear = backend.CreateWeight(
+                new MatrixSource(width, width, Random(width * width, 5, 1 / MathF.Sqrt(width))), WeightFormat.F16);
+            weightBytes = conv.ByteLength;
+            Tensor Vector(int seed) => Tensor(backend, 1, width, Random(width, seed));
+            NormLinear projection = new(Vector(6), Vector(7), linear, Vector(8));
+            using Tensor x = CudaTesting.Tensor(backend, Precision.Operand, Grid * Grid, Depth, features), t = Tensor(backend, count, width, tokens);
+            using Tensor y = backend.CreateTensor(count, 2 * width);
+            backend.DetailFusion(y, t, x, 1, new DetailFusionWeights(kernel, 2, conv, projection, projection, projection, 1e-5f), null);
+            return y.ToArray();
+        }
+
+        using CudaPair pair = new();
+        float[] expected = Run(pair.Reference);
+        float[] actual = [];
+        EmulatorCounts counts = EmulatorCounts.Of(pair, () => actual = Run(pair.Cuda));
+        Near(expected, actual, 8e-3f, $"{kind}");
+
+        EmulatorCounts.Count conv = counts["fusion_conv_cells32_" + (kind == WeightKind.F16 ? "f16" : "int4")];
+        TestContext.Current.TestOutputHelper?.WriteLine($"{weightBytes} bytes of weights: {conv}");
+        Assert.True(conv.LoadLeastSectors >= 0.95 * conv.LoadSectors, conv.ToString());
+        Assert.True(conv.SharedWavefronts <= 1.01 * conv.SharedLeastWavefronts, conv.ToString());
+        Assert.InRange(32.0 * conv.LoadDifferentSectors, weightBytes, 1.05 * (weightBytes + (2.0 * Grid * Grid * Depth)));
+    }
+
+    private static Weight Weight(IBackend backend, int width, int k, WeightFormat format) =>
+        backend.CreateWeight(new HashedSource(width, k * k * Depth, k, 1 / MathF.Sqrt(k * k * Depth)), format);
+
+    /// <summary>Numbers between -2 scale and 2 scale that nobody has to keep.</summary>
+    private sealed class HashedSource(int rows, int columns, int seed, float scale) : WeightSource
+    {
+        public override string Name => "test.hashed";
+
+        public override long Rows => rows;
+
+        public override long Columns => columns;
+
+        public override void ReadRows(long first, int count, Span<float> destination)
+        {
+            ulong state = ((ulong)first * 0x9E3779B97F4A7C15) + (ulong)seed;
+            for (int row = 0; row < count; row++)
+            {
+                state = ((ulong)(first + row + 1) * 0x9E3779B97F4A7C15) ^ (ulong)seed;
+                foreach (ref float x in destination.Slice(row * columns, columns))
+                {
+                    state = (state * 6364136223846793005) + 1442695040888963407;
+                    x = scale * ((int)(state >> 32) / (float)(1 << 30));
+                }
+            }
+        }
+    }
+}
+
+/// <summary>What the emulator counts while something runs.</summary>
+internal sealed unsafe class EmulatorCounts
+{
+    private const int NameBytes = 96, Capacity = 64, Numbers = 17;
+
+    private readonly Dictionary<string, Count> _counts = [];
+
+    /// <summary>Of one kernel, over all launches.</summary>
+    public Count this[string kernel] => _counts[kernel];
+
+    /// <summary>Counts an action on the emulator; skips the test elsewhere.</summary>
+    public static EmulatorCounts Of(CudaPair pair, Action action)
+    {
+        Assert.SkipUnless(pair.Cuda.Info.Device == "cuda-emulator", "only the emulator counts");
+        nint library = NativeLibrary.Load(CudaLibrary.Open(emulator: true).Path);
+        ((delegate* unmanaged<int, void>)NativeLibrary.GetExport(library, "lspEmulatorCountBegin"))(0);
+        var buffer = new byte[Capacity * (NameBytes + (Numbers * sizeof(ulong)))];
+        int kernels;
+        try
+        {
+            action();
+            pair.Cuda.Synchronize();
+        }
+        finally
+        {
+            fixed (byte* data = buffer)
+                kernels = ((delegate* unmanaged<byte*, int, int>)NativeLibrary.GetExport(library, "lspEmulatorCountEnd"))(data, Capacity);
+        }
+
+        var counts = new EmulatorCounts();
+        for (int i = 0; i < Math.Min(kernels, Capacity); i++)
+        {
+            ReadOnlySpan<byte> entry = buffer.AsSpan(i * (NameBytes + (Numbers * sizeof(ulong))));
+            ReadOnlySpan<ulong> n = MemoryMarshal.Cast<byte, ulong>(entry[NameBytes..]);
+            counts._counts[Encoding.UTF8.GetString(entry[..entry.IndexOf((byte)0)])] = new Count(n[3], n[4], n[5], n[6], n[7], n[11], n[12], n[13]);
+        }
+
+        return counts;
+    }
+
+    /// <summary>Bytes and 32-byte sectors of global memory, wavefronts of shared memory; the least that the same accesses could take.</summary>
+    public readonly record struct Count(
+        ulong LoadBytes, ulong LoadSectors, ulong LoadLeastSectors, ulong LoadDifferentSectors, ulong StoreBytes, ulong SharedRequests, ulong SharedWavefronts,
+        ulong SharedLeastWavefronts);
+}
