@@ -20,6 +20,34 @@ public sealed partial class CudaBackend
     public void Linear(Tensor destination, Tensor source, Weight weight, Epilogue epilogue = default) =>
         Product(Of(destination), Of(source), Of(weight), epilogue, null, gated: false, null);
 
+    /// <inheritdoc/>
+    public void NormLinear(Tensor destination, Tensor normed, Tensor source, Tensor normWeight, float epsilon, Weight weight, Epilogue epilogue = default)
+    {
+        if (LinearPlan.FusesNorm(source.Rows))
+        {
+            NormLinear(destination, source, new InputNorm(normWeight, epsilon), weight, epilogue);
+            return;
+        }
+
+        RmsNorm(normed, source, normWeight, epsilon);
+        Linear(destination, normed, weight, epilogue);
+    }
+
+    /// <inheritdoc/>
+    public void GatedNormLinear(Tensor destination, Tensor gateUp, Tensor normed, Tensor source, Tensor normWeight, float epsilon, Weight weight)
+    {
+        bool fuses = LinearPlan.FusesNorm(source.Rows);
+        if (destination.Columns % 16 != 0)
+        {
+            NormLinear(gateUp, normed, source, normWeight, epsilon, weight);
+            GatedActivation(destination, gateUp);
+            return;
+        }
+
+        if (!fuses) RmsNorm(normed, source, normWeight, epsilon);
+        GatedLinear(destination, fuses ? source : normed, weight, fuses ? new InputNorm(normWeight, epsilon) : null);
+    }
+
     /// <summary>destination = epilogue(RMSNorm(source) W^T) for at most 8 rows: norm and product are one launch, better where <see cref="LinearPlan.FusesNorm"/>.</summary>
     internal void NormLinear(Tensor destination, Tensor source, InputNorm norm, Weight weight, Epilogue epilogue = default)
     {
