@@ -231,3 +231,11 @@ TEST_F(ErrorsTest, TheHostMayNotTouchDeviceMemory) {
         },
         "code of the host touches device memory");
 }
+
+#if defined(__SANITIZE_ADDRESS__)
+TEST_F(ErrorsTest, AddressSanitizerFindsAPlainStoreJustBehindTheEnd) {
+    const Buffer<float> y(64);
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    EXPECT_DEATH(run("bug_plain_store", 1, 64, 0, y.at(), 64, 5), "use-after-poison");
+}
+#endif
