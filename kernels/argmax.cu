@@ -25,21 +25,6 @@ struct Best {
     }
 };
 
-DEVICE float from_bits(uint32_t bits) {
-    union {
-        uint32_t bits;
-        float value;
-    } u{bits};
-    return u.value;
-}
-DEVICE uint32_t to_bits(float value) {
-    union {
-        float value;
-        uint32_t bits;
-    } u{value};
-    return u.bits;
-}
-
 /// The best of the block, in thread 0. Shared memory: one u32x2 per warp.
 DEVICE Best of_block(Best best) {
     for (int mask = kWarp / 2; mask > 0; mask /= 2) {
@@ -48,12 +33,12 @@ DEVICE Best of_block(Best best) {
         if (index != kNone) best.take(value, index);
     }
     u32x2* warps = reinterpret_cast<u32x2*>(shared_memory());
-    if (lane_id() == 0) sts(warps + warp_id(), u32x2{to_bits(best.value), uint32_t(best.index)});
+    if (lane_id() == 0) sts(warps + warp_id(), u32x2{float_to_bits(best.value), uint32_t(best.index)});
     barrier();
     if (thread_x() == 0) {
         for (int i = 1; i < block_threads() / kWarp; i++) {
             const u32x2 other = lds(warps + i);
-            if (int(other.y) != kNone) best.take(from_bits(other.x), int(other.y));
+            if (int(other.y) != kNone) best.take(bits_to_float(other.x), int(other.y));
         }
     }
     return best;
@@ -72,7 +57,7 @@ KERNEL(argmax_blocks, argmax::kThreads, 4)(const float* values, u32x2* partial, 
         if (i + 3 < count) best.take(v.w, i + 3);
     }
     best = argmax::of_block(best);
-    if (thread_x() == 0) stg(partial + block_x(), u32x2{argmax::to_bits(best.value), uint32_t(best.index)});
+    if (thread_x() == 0) stg(partial + block_x(), u32x2{float_to_bits(best.value), uint32_t(best.index)});
 }
 REGISTER_KERNEL(argmax_blocks);
 
@@ -81,7 +66,7 @@ KERNEL(argmax_result, argmax::kThreads, 1)(const u32x2* partial, int* result, in
     argmax::Best best{0, argmax::kNone};
     for (int i = thread_x(); i < blocks; i += block_threads()) {
         const u32x2 other = ldg(partial + i);
-        if (int(other.y) != argmax::kNone) best.take(argmax::from_bits(other.x), int(other.y));
+        if (int(other.y) != argmax::kNone) best.take(bits_to_float(other.x), int(other.y));
     }
     best = argmax::of_block(best);
     if (thread_x() == 0) stg(result, best.index);

@@ -38,17 +38,9 @@ constexpr int kLowBits = 22;
 static_assert(uint64_t(kTile) << kLowBits <= uint64_t(1) << 32);
 static_assert(uint64_t(kTile) << (43 - kLowBits) < uint64_t(1) << 32);
 
-DEVICE uint32_t to_bits(float value) {
-    union {
-        float value;
-        uint32_t bits;
-    } u{value};
-    return u.bits;
-}
-
 /// An integer with the order of the numbers; both zeros are one.
 DEVICE uint32_t ordered(float score) {
-    uint32_t bits = to_bits(score);
+    uint32_t bits = float_to_bits(score);
     if (bits << 1 == 0) bits = 0;
     return bits >> 31 ? ~bits : bits | 0x80000000;
 }

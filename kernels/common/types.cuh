@@ -35,6 +35,11 @@ DEVICE float bits_to_float(uint32_t bits) {
     memcpy(&value, &bits, sizeof(value));
     return value;
 }
+DEVICE uint32_t float_to_bits(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
 // float32 then one rounding: exact for single operations, since a product of two halves fits a float32.
 DEVICE float to_float(f16 value) { return emulator::half_to_float(value.bits); }
 DEVICE f16 to_f16(float value) { return f16{emulator::float_to_half(value)}; }
@@ -59,6 +64,11 @@ DEVICE float bits_to_float(uint32_t bits) {
     float value;
     asm("mov.b32 %0, %1;" : "=f"(value) : "r"(bits));
     return value;
+}
+DEVICE uint32_t float_to_bits(float value) {
+    uint32_t bits;
+    asm("mov.b32 %0, %1;" : "=r"(bits) : "f"(value));
+    return bits;
 }
 DEVICE float to_float(f16 value) {
     float result;

@@ -8,10 +8,13 @@ using LlavaSp.Tests.Graph;
 namespace LlavaSp.Tests.Backends.Cuda;
 
 /// <summary>The CUDA kernels, run by the emulator with half-precision weights and activations, against what the authors' own code computes in float32.</summary>
-public sealed class CudaGoldenTests
+public sealed class CudaGoldenTests(ITestOutputHelper output)
 {
-    // Measured (docs/accuracy.md), with room for other orders of summation.
-    private static readonly GoldenBounds Half = new(Features: 2e-2f, Logits: 0.3f, ExactIds: false);
+    // Of layers with random weights; logits reach several units.
+    private static readonly GoldenBounds Half = new(Features: 2e-2f, Hidden: 0.3f, Logits: 0.2f, ExactIds: false);
+
+    // Twice the largest difference of logits that was seen, 0.146: tokens further apart than this cannot change places.
+    private const float BindingMargin = 0.3f;
 
     public static TheoryData<string, string> Prompts() => BackendGoldenTests.Prompts();
 
@@ -39,16 +42,18 @@ public sealed class CudaGoldenTests
             new LoadOptions { Device = new DeviceOptions(CudaTesting.Device), AllHiddenStates = true, KvFormat = KvFormat.F16, Weights = WeightFormat.F16 });
     }
 
-    /// <summary>Up to the first step at which two tokens are closer than the bound, the ids are those of the goldens.</summary>
-    private static void CompareGreedy(string checkpoint, string prompt, SafetensorsFile traced)
+    /// <summary>Up to the first step at which the two best tokens are closer than the margin, the ids are those of the goldens.</summary>
+    private void CompareGreedy(string checkpoint, string prompt, SafetensorsFile traced)
     {
         using SafetensorsFile golden = SafetensorsFile.Open(Goldens.Golden(checkpoint, "prompts.safetensors"));
         if (!golden.Tensors.TryGetValue($"{prompt}.greedy_logits", out TensorInfo? info)) return;
         int[] expected = TensorComparison.Ids(golden, $"{prompt}.greedy_ids"), actual = TensorComparison.Ids(traced, "greedy_ids");
         float[] logits = TensorComparison.Floats(golden, info.Name);
         int vocabulary = (int)info.Shape[1];
-        for (int step = 0; step < info.Shape[0] && Margin(logits.AsSpan(step * vocabulary, vocabulary)) > 2 * Half.Logits; step++)
+        int step = 0;
+        for (; step < info.Shape[0] && Margin(logits.AsSpan(step * vocabulary, vocabulary)) > BindingMargin; step++)
             Assert.True(expected[step] == actual[step], $"step {step}: token {actual[step]} where the goldens have {expected[step]}");
+        output.WriteLine($"{checkpoint} {prompt}: {step} of {info.Shape[0]} steps have a margin that binds");
     }
 
     private static float Margin(ReadOnlySpan<float> logits)
