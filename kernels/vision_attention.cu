@@ -23,7 +23,8 @@ template <int Width, int Keys>
 DEVICE void run(void* output, const f16* qkv, int output_ld, int output_element, int ld, int n, int heads, int head_dim,
                 float scale) {
     static_assert(2 * Keys >= kQueries, "the queries pass through the second stage");
-    f16* const tiles = reinterpret_cast<f16*>(shared_memory());  // [2 stages][keys, values][Keys, Width]
+    constexpr int kStage = stage_halves<F16Tiles, Width, Keys>();
+    f16* const stages = reinterpret_cast<f16*>(shared_memory());
     const int thread = thread_x(), warp = warp_id();
     const int first_row = block_x() * kQueries, head = block_y(), first = block_z() * n;
     const int width = heads * head_dim;
@@ -31,20 +32,20 @@ DEVICE void run(void* output, const f16* qkv, int output_ld, int output_element,
     const f16* key = qkv + int64_t(first) * ld + width + head * head_dim;
 
     const auto load = [&](int tile) {
-        f16* stage = tiles + tile % 2 * (2 * Keys * Width);
         const int64_t offset = int64_t(tile) * Keys * ld;
         const int rows = n - tile * Keys;
-        load_tiles<Width, Keys, kThreads, 2>(stage, key + offset, width, ld, rows, head_dim, thread);
+        load_tiles<Width, Keys, kThreads, 2>(stages + tile % 2 * kStage, key + offset, width, ld, rows, head_dim,
+                                             thread);
     };
 
     const int rows = minimum(n - first_row, kQueries);
-    f16* const queries = tiles + 2 * Keys * Width;
+    f16* const queries = stages + kStage;
     load_tiles<Width, kQueries, kThreads, 1>(queries, query, 0, ld, rows, head_dim, thread);
     load(0);
     cp_async_commit();
     cp_async_wait<0>();
     barrier();
-    QueryRows<Width> state;
+    QueryRows<Width, F16Tiles> state;
     state.clear();
     state.load_queries(queries, warp * 16);
     barrier();
@@ -55,13 +56,12 @@ DEVICE void run(void* output, const f16* qkv, int output_ld, int output_element,
         if (tile + 1 < count) load(tile + 1);
         cp_async_commit();
         const int seen = n - tile * Keys;
-        const int stage = tile % 2 * (2 * Keys * Width);
-        if (used) attend_tile<Width, Keys>(state, tiles, stage, stage + Keys * Width, scale, seen, seen);
+        if (used) attend_stage<Keys>(state, stages, tile % 2 * kStage, scale, seen, seen);
         cp_async_wait<0>();
         barrier();
     }
     if (used) {
-        store_rows(state, tiles + warp * 16 * Width, rows - warp * 16, head_dim, output, output_element,
+        store_rows(state, stages + warp * 16 * Width, rows - warp * 16, head_dim, output, output_element,
                    [&](int row) { return int64_t(first + first_row + warp * 16 + row) * output_ld + head * head_dim; });
     }
 }

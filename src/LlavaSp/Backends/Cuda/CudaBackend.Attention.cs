@@ -73,7 +73,7 @@ public sealed partial class CudaBackend
                 KvHeads = kvHeads,
                 HeadDim = headDim,
             },
-            x.Element, batch: 1);
+            x.Element, kv.Shape.Format, batch: 1);
         Keep(q, x, rope, kv);
     }
 
@@ -88,7 +88,7 @@ public sealed partial class CudaBackend
         if (q.Rows == 0) return;
         if (AttentionKernels.IsDecode(q.Rows, heads / kvHeads))
         {
-            int splits = Attention.Splits(length, q.Rows, heads, kvHeads, headDim, batch: 1);
+            int splits = Attention.Splits(length, q.Rows, heads, kv.Shape, batch: 1);
             long bytes = AttentionKernels.PartialBytes(splits, q.Rows, heads, headDim, batch: 1);
             Attention.Decode(
                 new DecodeAttentionArguments
@@ -109,27 +109,29 @@ public sealed partial class CudaBackend
                     HeadDim = headDim,
                     Scale = AttentionKernels.Scale(headDim),
                 },
-                batch: 1, splits, bytes == 0 ? 0 : Scratch(bytes));
+                kv.Shape.Format, batch: 1, splits, bytes == 0 ? 0 : Scratch(bytes));
         }
         else
         {
-            Attention.Prefill(new PrefillAttentionArguments
-            {
-                Output = y.Address,
-                OutputStride = y.Stride,
-                OutputElement = (int)y.Element,
-                Query = q.Address,
-                QueryStride = q.Stride,
-                Keys = kv.Keys(layer),
-                Values = kv.Values(layer),
-                Pages = kv.Pages,
-                Rows = q.Rows,
-                First = first,
-                Heads = heads,
-                KvHeads = kvHeads,
-                HeadDim = headDim,
-                Scale = AttentionKernels.Scale(headDim),
-            });
+            Attention.Prefill(
+                new PrefillAttentionArguments
+                {
+                    Output = y.Address,
+                    OutputStride = y.Stride,
+                    OutputElement = (int)y.Element,
+                    Query = q.Address,
+                    QueryStride = q.Stride,
+                    Keys = kv.Keys(layer),
+                    Values = kv.Values(layer),
+                    Pages = kv.Pages,
+                    Rows = q.Rows,
+                    First = first,
+                    Heads = heads,
+                    KvHeads = kvHeads,
+                    HeadDim = headDim,
+                    Scale = AttentionKernels.Scale(headDim),
+                },
+                kv.Shape.Format);
         }
 
         Keep(y, q, kv);

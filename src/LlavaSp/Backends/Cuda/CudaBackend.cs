@@ -86,7 +86,7 @@ public sealed partial class CudaBackend : IBackend
     public WeightFormat DefaultFormat(WeightFormat stored) => stored.IsInteger ? stored : WeightFormat.F16;
 
     /// <inheritdoc/>
-    public bool Holds(KvFormat format) => format == KvFormat.F16;
+    public bool Holds(KvFormat format) => CudaKvCache.Holds(format);
 
     /// <inheritdoc/>
     public Tensor CreateTensor(int rows, int columns, Precision precision = Precision.Full)
