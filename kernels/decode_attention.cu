@@ -47,7 +47,7 @@ DEVICE void combine(void* output, int64_t first, int output_element, const float
                 total += factor * ldg_shared_by_blocks(partial_output + s * head_dim + column);
             }
         }
-        if (column < head_dim) store_output(output, first + column, output_element, total * inverse);
+        if (column < head_dim) write_element(output, output_element, first + column, total * inverse);
     }
 }
 
@@ -152,8 +152,8 @@ DEVICE void run(void* output, float* partial_output, float* partial_softmax, int
             if (splits > 1) {
                 stg(partial_output + (result * splits + split) * head_dim + column, total);
             } else {
-                store_output(output, int64_t(output_row(row)) * output_ld + head_of(row) * head_dim + column,
-                             output_element, total * inverse);
+                write_element(output, output_element,
+                              int64_t(output_row(row)) * output_ld + head_of(row) * head_dim + column, total * inverse);
             }
         }
         if (splits > 1 && lane == 0) {

@@ -14,28 +14,19 @@
 // 4090 (1,008 GB/s); m = 1: 49 KB, a launch. int8: 16.6 KB out; a scale is 4 bytes of a sector of 32 that the next rows
 // fill, in the second-level cache. Registers are few; occupancy is full.
 #include "common/attention_tiles.cuh"
+#include "common/rows.cuh"
 
 namespace rope {
 constexpr int kThreads = 256;
 
 /// Count consecutive elements as float32; their address is a multiple of their size together.
-template <int Count>
-DEVICE void load(float (&x)[Count], const float* source) {
+template <int Count, typename T>
+DEVICE void load(float (&x)[Count], const T* source) {
     if constexpr (Count == 4) {
-        const f32x4 v = ldg(reinterpret_cast<const f32x4*>(source));
+        const f32x4 v = read_4(source);
         x[0] = v.x, x[1] = v.y, x[2] = v.z, x[3] = v.w;
     } else {
-        x[0] = ldg(source);
-    }
-}
-template <int Count>
-DEVICE void load(float (&x)[Count], const f16* source) {
-    if constexpr (Count == 4) {
-        const u32x2 v = ldg(reinterpret_cast<const u32x2*>(source));
-        const f32x2 low = to_float(f16x2{v.x}), high = to_float(f16x2{v.y});
-        x[0] = low.x, x[1] = low.y, x[2] = high.x, x[3] = high.y;
-    } else {
-        x[0] = to_float(ldg(source));
+        x[0] = read_1(source);
     }
 }
 
@@ -185,6 +176,8 @@ DEVICE void run(f16* query, f16* keys, f16* values, const Element* qkv, const fl
     REGISTER_KERNEL(name)
 
 ROPE_AND_CACHE(rope_and_cache_f16, f16, F16Tiles);
+ROPE_AND_CACHE(rope_and_cache_bf16, bf16, F16Tiles);
 ROPE_AND_CACHE(rope_and_cache_f32, float, F16Tiles);
 ROPE_AND_CACHE(rope_and_cache_int8_f16, f16, Int8Tiles);
+ROPE_AND_CACHE(rope_and_cache_int8_bf16, bf16, Int8Tiles);
 ROPE_AND_CACHE(rope_and_cache_int8_f32, float, Int8Tiles);

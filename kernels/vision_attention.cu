@@ -17,13 +17,13 @@ namespace vision_flash {
 constexpr int kQueries = 64;
 constexpr int kThreads = 2 * kQueries;
 
-/// qkv: rows of ld elements; output: rows of output_ld elements of output_element. scale: log2(e) / sqrt(head_dim).
-/// Shared memory: 4 tiles of Keys x Width halves.
-template <int Width, int Keys>
+/// qkv: rows of ld elements of Tiles::Element; output: rows of output_ld elements of output_element. scale: log2(e) /
+/// sqrt(head_dim). Shared memory: 2 stages of Keys positions.
+template <int Width, int Keys, typename Tiles>
 DEVICE void run(void* output, const f16* qkv, int output_ld, int output_element, int ld, int n, int heads, int head_dim,
                 float scale) {
     static_assert(2 * Keys >= kQueries, "the queries pass through the second stage");
-    constexpr int kStage = stage_halves<F16Tiles, Width, Keys>();
+    constexpr int kStage = stage_halves<Tiles, Width, Keys>();
     f16* const stages = reinterpret_cast<f16*>(shared_memory());
     const int thread = thread_x(), warp = warp_id();
     const int first_row = block_x() * kQueries, head = block_y(), first = block_z() * n;
@@ -45,7 +45,7 @@ DEVICE void run(void* output, const f16* qkv, int output_ld, int output_element,
     cp_async_commit();
     cp_async_wait<0>();
     barrier();
-    QueryRows<Width, F16Tiles> state;
+    QueryRows<Width, Tiles> state;
     state.clear();
     state.load_queries(queries, warp * 16);
     barrier();
@@ -68,15 +68,19 @@ DEVICE void run(void* output, const f16* qkv, int output_ld, int output_element,
 
 }  // namespace vision_flash
 
-#define VISION_ATTENTION(width, keys, blocks)                                                                  \
-    KERNEL(vision_attention_##width, vision_flash::kThreads, blocks)                                           \
-    (void* output, const f16* qkv, int output_ld, int output_element, int ld, int n, int heads, int head_dim,  \
-     float scale) {                                                                                            \
-        vision_flash::run<width, keys>(output, qkv, output_ld, output_element, ld, n, heads, head_dim, scale); \
-    }                                                                                                          \
-    REGISTER_KERNEL(vision_attention_##width)
+#define VISION_ATTENTION(name, width, keys, tiles, blocks)                                                            \
+    KERNEL(vision_attention_##name, vision_flash::kThreads, blocks)                                                   \
+    (void* output, const f16* qkv, int output_ld, int output_element, int ld, int n, int heads, int head_dim,         \
+     float scale) {                                                                                                   \
+        vision_flash::run<width, keys, tiles>(output, qkv, output_ld, output_element, ld, n, heads, head_dim, scale); \
+    }                                                                                                                 \
+    REGISTER_KERNEL(vision_attention_##name)
 
-VISION_ATTENTION(16, 64, 4);
-VISION_ATTENTION(32, 64, 4);
-VISION_ATTENTION(64, 64, 3);
-VISION_ATTENTION(128, 32, kBlocks128);
+VISION_ATTENTION(16, 16, 64, F16Tiles, 4);
+VISION_ATTENTION(32, 32, 64, F16Tiles, 4);
+VISION_ATTENTION(64, 64, 64, F16Tiles, 3);
+VISION_ATTENTION(128, 128, 32, F16Tiles, kBlocks128);
+VISION_ATTENTION(bf16_16, 16, 64, BF16Tiles, 4);
+VISION_ATTENTION(bf16_32, 32, 64, BF16Tiles, 4);
+VISION_ATTENTION(bf16_64, 64, 64, BF16Tiles, 3);
+VISION_ATTENTION(bf16_128, 128, 32, BF16Tiles, 2);

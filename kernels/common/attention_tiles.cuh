@@ -1,5 +1,6 @@
-// Tiles of keys, values or queries in shared memory, and what the products of attention make of them: f16 elements, or
-// the int8 of the key-value cache with one scale for each position (kernels/README.md).
+// Tiles of keys, values or queries in shared memory, and what the products of attention make of them: f16 or bf16
+// elements, or the int8 of the key-value cache with one scale for each position (kernels/README.md). Where only bits
+// are moved, f16 stands for any 2 bytes.
 #pragma once
 
 #include "weight_tiles.cuh"
@@ -52,8 +53,11 @@ DEVICE void load_tiles(f16* tile, const f16* source, int64_t second, int ld, int
     }
 }
 
-/// Keys and values of f16. Everything here and in Int8Tiles is of one lane, with g = lane / 4 and t = lane % 4.
-struct F16Tiles {
+/// Keys and values of T, f16 or bf16. Everything here and in Int8Tiles is of one lane, with g = lane / 4 and
+/// t = lane % 4; Element is the type of queries and weights.
+template <typename T>
+struct PlainTiles {
+    using Element = T;
     static constexpr bool kScaled = false;
     /// Halves that so many elements of a row take.
     DEVICE static constexpr int halves(int elements) { return elements; }
@@ -67,15 +71,15 @@ struct F16Tiles {
     DEVICE static void multiply_keys(float (&p)[P][4], int j, const uint32_t (&query)[Q][4], int k,
                                      const uint32_t (&b)[4]) {
         const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
-        mma_f16(p[2 * j], query[k], low);
-        mma_f16(p[2 * j + 1], query[k], high);
+        mma<T>(p[2 * j], query[k], low);
+        mma<T>(p[2 * j + 1], query[k], high);
     }
     /// output += a [16, 16 keys] values [16, the columns of 32 bytes from chunk c on], which ldmatrix_x4_trans read.
     template <int N>
     DEVICE static void multiply_values(float (&output)[N][4], int c, const uint32_t (&a)[4], const uint32_t (&b)[4]) {
         const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
-        mma_f16(output[c], a, low);
-        mma_f16(output[c + 1], a, high);
+        mma<T>(output[c], a, low);
+        mma<T>(output[c + 1], a, high);
     }
 
     /// Column of pair j of a row of the output, and the pair; r = 1: of row g + 8.
@@ -86,11 +90,15 @@ struct F16Tiles {
     }
 };
 
+using F16Tiles = PlainTiles<f16>;
+using BF16Tiles = PlainTiles<bf16>;
+
 /// Keys and values of int8, stored as value + 128: a half cannot be told from two of them, so a tile is one of halves
 /// half as wide. The lane's 4 bytes of a matrix become two operands, exactly; the order of columns is theirs:
 /// keys: bytes 4t … 4t + 3 of key g are the columns 2t, 2t + 1, 2t + 8, 2t + 9 of a step of 16, so the query lies in
 /// this order; values: bytes 2g, 2g + 1 of positions 2t, 2t + 1 are column g of two tiles of output.
 struct Int8Tiles {
+    using Element = f16;
     static constexpr bool kScaled = true;
     DEVICE static constexpr int halves(int elements) { return elements / 2; }
     /// Lines of the cache are whole chunks of 16 bytes, so that there is one way to read them.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "attention_tiles.cuh"
+#include "elements.cuh"
 
 /// Blocks of four warps of width 128 and tiles of 32 keys (32 KB of shared memory) that a multiprocessor holds.
 #if !LSP_EMULATOR && defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
@@ -10,18 +11,6 @@ constexpr int kBlocks128 = 2;
 #else
 constexpr int kBlocks128 = 3;
 #endif
-
-/// Element type of an output, as C# numbers them; 1 is f16.
-constexpr int kOutputF32 = 0;
-
-/// Writes element `index` of an activation.
-DEVICE void store_output(void* output, int64_t index, int element, float value) {
-    if (element == kOutputF32) {
-        stg(static_cast<float*>(output) + index, value);
-    } else {
-        stg(static_cast<f16*>(output) + index, to_f16(value));
-    }
-}
 
 /// What a score becomes that a query may not see.
 DEVICE float minus_infinity() { return -__builtin_huge_valf(); }
@@ -149,9 +138,10 @@ struct QueryRows {
 #pragma unroll
         for (int j = 0; j < Keys / 16; j++) {
             // The sums of one product lie as the left operand of the next one does.
-            const uint32_t a[4] = {to_f16x2(p[2 * j][0], p[2 * j][1]).bits, to_f16x2(p[2 * j][2], p[2 * j][3]).bits,
-                                   to_f16x2(p[2 * j + 1][0], p[2 * j + 1][1]).bits,
-                                   to_f16x2(p[2 * j + 1][2], p[2 * j + 1][3]).bits};
+            using To = Operand<typename Tiles::Element>;
+            const uint32_t a[4] = {To::pair(p[2 * j][0], p[2 * j][1]), To::pair(p[2 * j][2], p[2 * j][3]),
+                                   To::pair(p[2 * j + 1][0], p[2 * j + 1][1]),
+                                   To::pair(p[2 * j + 1][2], p[2 * j + 1][3])};
 #pragma unroll
             for (int c = 0; c < kLine / 8; c += 2) {
                 uint32_t b[4];
@@ -249,7 +239,7 @@ DEVICE void store_rows(QueryRows<Width, Tiles>& state, f16* tile, int rows, int 
         const f32x2 pair = Tiles::pair(state.output, j, r);
         return f32x2{pair.x * factor[r], pair.y * factor[r]};
     };
-    if (element == kOutputF32) {
+    if (element == kElementF32) {
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             if (g + 8 * r >= rows) continue;
@@ -277,7 +267,7 @@ DEVICE void store_rows(QueryRows<Width, Tiles>& state, f16* tile, int rows, int 
         for (int r = 0; r < 2; r++) {
             const f32x2 pair = scaled_pair(j, r);
             sts(reinterpret_cast<f16x2*>(tile + tile_index<Width>(g + 8 * r, column / 8) + column % 8),
-                to_f16x2(pair.x, pair.y));
+                f16x2{element == kElementBF16 ? to_bf16x2(pair.x, pair.y).bits : to_f16x2(pair.x, pair.y).bits});
         }
     }
     warp_barrier();

@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 
 namespace LlavaSp.Backends.Cuda;
 
-/// <summary>Parameters of vision_attention_W.</summary>
+/// <summary>Parameters of vision_attention_W and vision_attention_bf16_W.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct VisionAttentionArguments
 {
@@ -30,7 +30,7 @@ internal struct DecodeAttentionArguments
     public float Scale;
 }
 
-/// <summary>Parameters of rope_and_cache_f16 and _f32, and of rope_and_cache_int8_f16 and _f32.</summary>
+/// <summary>Parameters of rope_and_cache_ELEMENT and rope_and_cache_int8_ELEMENT.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct RopeAndCacheArguments
 {
@@ -54,7 +54,7 @@ internal sealed class AttentionKernels
     private const int RopeThreads = 256;
 
     // By width, Index of 16 and on; int8 has none for 16.
-    private readonly Kernel<VisionAttentionArguments>[] _vision;
+    private readonly Kernel<VisionAttentionArguments>[] _vision, _visionBF16;
     private readonly Kernel<PrefillAttentionArguments>[] _prefill, _prefillInt8;
     private readonly Kernel<DecodeAttentionArguments>[] _decode, _decodeInt8;
 
@@ -67,12 +67,14 @@ internal sealed class AttentionKernels
         int[] widths = [16, 32, 64, 128];
         _multiprocessors = multiprocessors;
         _vision = [.. widths.Select(w => module.Find<VisionAttentionArguments>($"vision_attention_{w}", TileBytes(w)))];
+        _visionBF16 = [.. widths.Select(w => module.Find<VisionAttentionArguments>($"vision_attention_bf16_{w}", TileBytes(w)))];
         _prefill = [.. widths.Select(w => module.Find<PrefillAttentionArguments>($"prefill_attention_{w}", TileBytes(w)))];
         _prefillInt8 = [.. widths[1..].Select(w => module.Find<PrefillAttentionArguments>($"prefill_attention_int8_{w}", TileBytes(w, KvFormat.Int8)))];
         _decode = [.. widths.Select(w => module.Find<DecodeAttentionArguments>($"decode_attention_{w}", DecodeBytes(w)))];
         _decodeInt8 = [.. widths[1..].Select(w => module.Find<DecodeAttentionArguments>($"decode_attention_int8_{w}", DecodeBytes(w, KvFormat.Int8)))];
-        _rope = [module.Find<RopeAndCacheArguments>("rope_and_cache_f32"), module.Find<RopeAndCacheArguments>("rope_and_cache_f16")];
-        _ropeInt8 = [module.Find<RopeAndCacheArguments>("rope_and_cache_int8_f32"), module.Find<RopeAndCacheArguments>("rope_and_cache_int8_f16")];
+        string[] elements = ["f32", "f16", "bf16"];
+        _rope = [.. elements.Select(e => module.Find<RopeAndCacheArguments>($"rope_and_cache_{e}"))];
+        _ropeInt8 = [.. elements.Select(e => module.Find<RopeAndCacheArguments>($"rope_and_cache_int8_{e}"))];
     }
 
     /// <summary>Factor of scores whose softmax is taken in base 2.</summary>
@@ -84,11 +86,11 @@ internal sealed class AttentionKernels
     /// </summary>
     public static bool IsDecode(int rows, int group) => (long)rows * group <= 2 * DecodeRows;
 
-    /// <summary>Full attention of <paramref name="batch"/> blocks of rows.</summary>
-    public void Vision(in VisionAttentionArguments a, int batch)
+    /// <summary>Full attention of <paramref name="batch"/> blocks of rows of f16 or bf16.</summary>
+    public void Vision(in VisionAttentionArguments a, Element element, int batch)
     {
         int width = Width(a.HeadDim);
-        _vision[Index(width)].Launch(CeilDiv(a.Rows, QueryRows), a.Heads, batch, Threads, TileBytes(width), a);
+        (element == Element.BF16 ? _visionBF16 : _vision)[Index(width)].Launch(CeilDiv(a.Rows, QueryRows), a.Heads, batch, Threads, TileBytes(width), a);
     }
 
     /// <summary>Causal attention, a block for each 64 rows of a group of heads.</summary>

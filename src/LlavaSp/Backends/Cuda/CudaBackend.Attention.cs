@@ -22,7 +22,7 @@ public sealed partial class CudaBackend
         int headDim = x.Columns / (3 * heads);
         Require(headDim <= AttentionKernels.MaxHeadDim, "heads are wider than 128");
         Require(y.Rows == x.Rows && y.Columns == heads * headDim, "destination is not [rows, heads * headDim]");
-        Require(x.Element == Element.F16, "query, key and value are not f16");
+        Require(x.Element != Element.F32, "query, key and value are not f16 or bf16");
         if (x.Rows == 0) return;
         Attention.Vision(
             new VisionAttentionArguments
@@ -37,7 +37,7 @@ public sealed partial class CudaBackend
                 HeadDim = headDim,
                 Scale = AttentionKernels.Scale(headDim),
             },
-            batch);
+            x.Element, batch);
         Keep(y, x);
     }
 
