@@ -101,6 +101,7 @@ public sealed class LlavaSpModel : IDisposable
             string reason = options.Weights is not null ? "asked for"
                 : format == checkpoint.StoredFormat ? "as the checkpoint holds them"
                 : $"{backend.Info.Device} does not hold the checkpoint's {checkpoint.StoredFormat}";
+            backend.UseWeights(format);
             KvFormat kv = ChooseKvFormat(options, backend, format);
             var plan = WeightPlan.For(format);
             options.Progress?.Report(new LoadProgress("vision tower", 0));
@@ -181,7 +182,8 @@ public sealed class LlavaSpModel : IDisposable
             return backend.Holds(asked)
                 ? asked
                 : throw new DeviceException(
-                    $"{backend.Info.Device} has no key-value cache of {asked.ToString().ToLowerInvariant()}: leave --kv out, or use --device cpu");
+                    $"{backend.Info.Device} has no key-value cache of {asked.ToString().ToLowerInvariant()}: leave --kv out, or use --device "
+                    + (asked == KvFormat.Int8 ? "cuda or reference" : "cpu"));
         }
 
         KvFormat wanted = options.PreferredKvFormat ?? (weights == WeightFormat.F32 ? KvFormat.F32 : KvFormat.F16);
