@@ -127,19 +127,18 @@ public sealed class CudaLinearTests
     [Fact]
     public void ActivationsBeyondTheRangeOfHalvesStayFiniteInBF16()
     {
-        using CudaBackend cuda = CudaTesting.Create(weights: WeightFormat.BF16);
-        using var reference = new ReferenceBackend();
+        using var pair = new CudaPair(operand: Element.BF16);
         const int n = 48, k = 200;
         float[] w = CpuTesting.Random(n * k, 2, 1 / MathF.Sqrt(k));
         foreach (int m in new[] { 1, 8, 12, 30, 40, 70 })
         {
-            float[] x = CudaTesting.Rounded(CpuTesting.Random(m * k, 1, 1e6f), Element.BF16), residual = CudaTesting.Rounded(CpuTesting.Random(m * n, 3, 1e6f), Element.BF16);
+            float[] x = CudaTesting.Rounded(CpuTesting.Random(m * k, 1, 1e6f), Element.BF16), residual = CpuTesting.Random(m * n, 3, 1e6f);
             foreach ((Precision to, Precision from) in CudaTesting.Precisions())
             {
-                float[][] results = [.. new IBackend[] { reference, cuda }.Select(backend =>
+                float[][] results = [.. new IBackend[] { pair.Reference, pair.Cuda }.Select(backend =>
                 {
                     using Weight weight = backend.CreateWeight(new MatrixSource(n, k, w), WeightFormat.BF16);
-                    using Tensor source = CudaTesting.Tensor(backend, from, m, k, x), y = CudaTesting.Tensor(backend, to, m, n, residual);
+                    using Tensor source = pair.Tensor(backend, from, m, k, x), y = pair.Tensor(backend, to, m, n, residual);
                     backend.Linear(y, source, weight, new Epilogue(Residual: y));
                     return y.ToArray();
                 })];
