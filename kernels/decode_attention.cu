@@ -25,31 +25,6 @@ constexpr int kThreads = kWarps * kWarp;
 constexpr int kRows = 16;
 constexpr int kStages = 2;
 
-/// Reads the operand of 16 query rows straight from global memory; rows beyond `rows` and columns beyond head_dim are
-/// 0.
-template <int Width, typename RowAt>
-DEVICE void load_queries(QueryRows<Width>& state, int rows, int head_dim, RowAt row_at) {
-    const int g = lane_id() / 4, t = lane_id() % 4;
-#pragma unroll
-    for (int k = 0; k < Width / 16; k++) {
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const int row = g + i % 2 * 8, column = 16 * k + i / 2 * 8 + 2 * t;
-            uint32_t pair = 0;
-            if (row < rows && column < head_dim) {
-                const f16* source = row_at(row) + column;
-                if (head_dim % 2 == 0) {
-                    pair = ldg(reinterpret_cast<const uint32_t*>(source));
-                } else {
-                    pair = ldg(source).bits;
-                    if (column + 1 < head_dim) pair |= uint32_t(ldg(source + 1).bits) << 16;
-                }
-            }
-            state.query[k][i] = pair;
-        }
-    }
-}
-
 /// Merges what the splits left of one row, by one warp: the head_dim elements of output from `first` on.
 DEVICE void combine(void* output, int64_t first, int output_element, const float* partial_output,
                     const float* partial_softmax, int splits, int head_dim, float scale) {
@@ -72,16 +47,17 @@ DEVICE void combine(void* output, int64_t first, int output_element, const float
                 total += factor * ldg_shared_by_blocks(partial_output + s * head_dim + column);
             }
         }
-        if (column < head_dim) store_output(output, first + column, output_element, total * inverse);
+        if (column < head_dim) write_element(output, output_element, first + column, total * inverse);
     }
 }
 
-/// keys, values: pages [kv_heads][64][head_dim]; pages [batch, page_ld]: the number of each 64 positions' page; lengths
-/// [batch], or null: every sequence has `length`. Partial results of row R = (sequence * m + i) * heads + head and
-/// split s: partial_output [R, splits, head_dim], not divided by the sum, and partial_softmax [R, splits, 2]: largest
-/// score, sum. arrived [batch, grid y]: zeros, and zeros again afterwards. None of them is touched if there is one
-/// split, of which there are at most 32. Shared memory: 2 * 4 * 2 tiles of 16 x Width halves.
-template <int Width>
+/// keys, values: pages of the cache, as Tiles has them; pages [batch, page_ld]: the number of each 64 positions' page;
+/// lengths [batch], or null: every sequence has `length`. Partial results of row R = (sequence * m + i) * heads + head
+/// and split s: partial_output [R, splits, head_dim], not divided by the sum, and partial_softmax [R, splits, 2]:
+/// largest score, sum. arrived [batch, grid y]: zeros, and zeros again afterwards. None of them is touched if there is
+/// one split, of which there are at most 32. Shared memory: 2 * 4 stages of 16 positions, then [4, 16, Width + 10]
+/// floats in their place.
+template <int Width, typename Tiles>
 DEVICE void run(void* output, float* partial_output, float* partial_softmax, int* arrived, const f16* query,
                 const f16* keys, const f16* values, const int* pages, const int* lengths, int output_ld,
                 int output_element, int query_ld, int page_ld, int length, int m, int heads, int kv_heads, int head_dim,
@@ -97,24 +73,24 @@ DEVICE void run(void* output, float* partial_output, float* partial_softmax, int
     // This warp's tiles: positions 16 * warp … + 15 of each page, but of the last page only if there are any.
     const int mine = end_page * kPage - kPage + warp * kRows < length ? end_page : end_page - 1;
 
-    f16* const tiles = reinterpret_cast<f16*>(shared_memory()) + warp * (kStages * 2 * kRows * Width);
+    constexpr int kStage = stage_halves<Tiles, Width, kRows>();
+    f16* const stages = reinterpret_cast<f16*>(shared_memory()) + warp * (kStages * kStage);
     const auto load = [&](int at) {
-        f16* stage = tiles + at % kStages * (2 * kRows * Width);
         const int row = warp * kRows;
-        const int64_t offset = ((int64_t(ldg(pages + at)) * kv_heads + kv_head) * kPage + row) * head_dim;
-        const int valid = length - at * kPage - row;
-        load_tiles<Width, kRows, kWarp, 2>(stage, keys + offset, values - keys, head_dim, valid, head_dim, lane);
+        load_positions<Tiles, Width, kRows, kWarp>(stages + at % kStages * kStage, keys, values,
+                                                   int64_t(ldg(pages + at)) * kv_heads + kv_head, row,
+                                                   length - at * kPage - row, head_dim, lane);
     };
     for (int i = 0; i < kStages; i++) {
         if (first_page + i < mine) load(first_page + i);
         cp_async_commit();
     }
-    QueryRows<Width> state;
+    QueryRows<Width, Tiles> state;
     state.clear();
     const auto output_row = [&](int row) { return sequence * m + (first_row + row) / group; };
     const auto head_of = [&](int row) { return kv_head * group + (first_row + row) % group; };
-    load_queries<Width>(state, rows, head_dim,
-                        [&](int row) { return query + int64_t(output_row(row)) * query_ld + head_of(row) * head_dim; });
+    state.read_queries(rows, head_dim,
+                       [&](int row) { return query + int64_t(output_row(row)) * query_ld + head_of(row) * head_dim; });
 
     const int g = lane / 4, t = lane % 4;
     const auto seen_by = [&](int row) { return length - m + (first_row + minimum(row, rows - 1)) / group + 1; };
@@ -123,12 +99,11 @@ DEVICE void run(void* output, float* partial_output, float* partial_softmax, int
         cp_async_wait<kStages - 1>();
         warp_barrier();
         const int begin = at * kPage + warp * kRows;
-        const int stage = at % kStages * (2 * kRows * Width);
+        const int stage = at % kStages * kStage;
         if (all - begin >= kRows) {
-            state.template attend<kRows, false>(tiles, stage, stage + kRows * Width, scale, 0, 0);
+            state.template attend<kRows, kRows, false>(stages, stage, 0, scale, 0, 0);
         } else {
-            state.template attend<kRows, true>(tiles, stage, stage + kRows * Width, scale, seen0 - begin,
-                                               seen1 - begin);
+            state.template attend<kRows, kRows, true>(stages, stage, 0, scale, seen0 - begin, seen1 - begin);
         }
         warp_barrier();
         if (at + kStages < mine) load(at + kStages);
@@ -151,9 +126,10 @@ DEVICE void run(void* output, float* partial_output, float* partial_softmax, int
             sts(statistics + 2 * row + 1, state.sum[r]);
         }
 #pragma unroll
-        for (int c = 0; c < Width / 8; c++) {
-            const f32x2 pair = {state.output[c][2 * r], state.output[c][2 * r + 1]};
-            sts(reinterpret_cast<f32x2*>(outputs + row * kLine + 8 * c + 2 * t), pair);
+        for (int j = 0; j < Width / 8; j++) {
+            const f32x2 pair = Tiles::pair(state.output, j, r);
+            sts(reinterpret_cast<f32x2*>(outputs + row * kLine + Tiles::pair_column(j, t)),
+                f32x2{pair.x * state.level, pair.y * state.level});
         }
     }
     barrier();
@@ -176,8 +152,8 @@ DEVICE void run(void* output, float* partial_output, float* partial_softmax, int
             if (splits > 1) {
                 stg(partial_output + (result * splits + split) * head_dim + column, total);
             } else {
-                store_output(output, int64_t(output_row(row)) * output_ld + head_of(row) * head_dim + column,
-                             output_element, total * inverse);
+                write_element(output, output_element,
+                              int64_t(output_row(row)) * output_ld + head_of(row) * head_dim + column, total * inverse);
             }
         }
         if (splits > 1 && lane == 0) {
@@ -206,18 +182,21 @@ DEVICE void run(void* output, float* partial_output, float* partial_softmax, int
 
 }  // namespace decode_flash
 
-#define DECODE_ATTENTION(width, blocks)                                                                             \
-    KERNEL(decode_attention_##width, decode_flash::kThreads, blocks)                                                \
-    (void* output, float* partial_output, float* partial_softmax, int* arrived, const f16* query, const f16* keys,  \
-     const f16* values, const int* pages, const int* lengths, int output_ld, int output_element, int query_ld,      \
-     int page_ld, int length, int m, int heads, int kv_heads, int head_dim, float scale) {                          \
-        decode_flash::run<width>(output, partial_output, partial_softmax, arrived, query, keys, values, pages,      \
-                                 lengths, output_ld, output_element, query_ld, page_ld, length, m, heads, kv_heads, \
-                                 head_dim, scale);                                                                  \
-    }                                                                                                               \
-    REGISTER_KERNEL(decode_attention_##width)
+#define DECODE_ATTENTION(name, width, tiles, blocks)                                                                  \
+    KERNEL(decode_attention_##name, decode_flash::kThreads, blocks)                                                   \
+    (void* output, float* partial_output, float* partial_softmax, int* arrived, const f16* query, const f16* keys,    \
+     const f16* values, const int* pages, const int* lengths, int output_ld, int output_element, int query_ld,        \
+     int page_ld, int length, int m, int heads, int kv_heads, int head_dim, float scale) {                            \
+        decode_flash::run<width, tiles>(output, partial_output, partial_softmax, arrived, query, keys, values, pages, \
+                                        lengths, output_ld, output_element, query_ld, page_ld, length, m, heads,      \
+                                        kv_heads, head_dim, scale);                                                   \
+    }                                                                                                                 \
+    REGISTER_KERNEL(decode_attention_##name)
 
-DECODE_ATTENTION(16, 4);
-DECODE_ATTENTION(32, 4);
-DECODE_ATTENTION(64, 3);
-DECODE_ATTENTION(128, 2);
+DECODE_ATTENTION(16, 16, F16Tiles, 4);
+DECODE_ATTENTION(32, 32, F16Tiles, 4);
+DECODE_ATTENTION(64, 64, F16Tiles, 3);
+DECODE_ATTENTION(128, 128, F16Tiles, 2);
+DECODE_ATTENTION(int8_32, 32, Int8Tiles, 4);
+DECODE_ATTENTION(int8_64, 64, Int8Tiles, 3);
+DECODE_ATTENTION(int8_128, 128, Int8Tiles, 2);

@@ -19,15 +19,16 @@ namespace prefill_flash {
 constexpr int kQueries = 64;
 constexpr int kThreads = 2 * kQueries;
 
-/// keys, values: pages [kv_heads][64][head_dim]; pages: the number of each 64 positions' page. scale: log2(e) /
-/// sqrt(head_dim). Shared memory: 4 tiles of Keys x Width halves.
-template <int Width, int Keys>
+/// keys, values: pages of the cache, as Tiles has them; pages: the number of each 64 positions' page. scale: log2(e) /
+/// sqrt(head_dim). Shared memory: 2 stages of Keys positions.
+template <int Width, int Keys, typename Tiles>
 DEVICE void run(void* output, const f16* query, const f16* keys, const f16* values, const int* pages, int output_ld,
                 int output_element, int query_ld, int m, int first, int heads, int kv_heads, int head_dim,
                 float scale) {
-    static_assert(2 * Keys >= kQueries, "the queries pass through the second stage");
     static_assert(kPage % Keys == 0, "a tile lies in one page");
-    f16* const tiles = reinterpret_cast<f16*>(shared_memory());  // [2 stages][keys, values][Keys, Width]
+    constexpr int kStage = stage_halves<Tiles, Width, Keys>();
+    static_assert(2 * kStage >= kQueries * Width, "the output passes through the stages");
+    f16* const stages = reinterpret_cast<f16*>(shared_memory());
     const int thread = thread_x(), warp = warp_id(), kv_head = block_y();
     const int group = heads / kv_heads, all_rows = m * group;
     const int first_row = (grid_x() - 1 - block_x()) * kQueries;
@@ -38,13 +39,10 @@ DEVICE void run(void* output, const f16* query, const f16* keys, const f16* valu
     // The page of the tile that is loaded next, known before it is needed.
     int page = ldg(pages);
     const auto load = [&](int tile) {
-        f16* stage = tiles + tile % 2 * (2 * Keys * Width);
         const int begin = tile * Keys;
-        const int64_t offset = ((int64_t(page) * kv_heads + kv_head) * kPage + begin % kPage) * head_dim;
-        const int left = length - begin;
-        load_tiles<Width, Keys, kThreads, 1>(stage, keys + offset, 0, head_dim, left, head_dim, thread);
-        load_tiles<Width, Keys, kThreads, 1>(stage + Keys * Width, values + offset, 0, head_dim, left, head_dim,
-                                             thread);
+        load_positions<Tiles, Width, Keys, kThreads>(stages + tile % 2 * kStage, keys, values,
+                                                     int64_t(page) * kv_heads + kv_head, begin % kPage, length - begin,
+                                                     head_dim, thread);
         if (tile + 1 < count) page = ldg(pages + (tile + 1) * Keys / kPage);
     };
     // Element of a row of heads * head_dim where row `row` of this block begins, for rows ld apart.
@@ -53,23 +51,33 @@ DEVICE void run(void* output, const f16* query, const f16* keys, const f16* valu
         return int64_t(all / group) * ld + (kv_head * group + all % group) * head_dim;
     };
 
-    f16* const queries = tiles + 2 * Keys * Width;
-    constexpr int kChunks = Width / 8;
-#pragma unroll 1
-    for (int row = thread / kChunks; row < kQueries; row += kThreads / kChunks) {
-        const int chunk = thread % kChunks;
-        load_chunk(queries + tile_index<Width>(row, chunk),
-                   query + row_at(minimum(row, rows - 1), query_ld) + chunk * 8, row < rows ? head_dim - chunk * 8 : 0,
-                   head_dim % 8 == 0);
-    }
-    load(0);
-    cp_async_commit();
-    cp_async_wait<0>();
-    barrier();
-    QueryRows<Width> state;
+    QueryRows<Width, Tiles> state;
     state.clear();
-    state.load_queries(queries, warp * 16);
-    barrier();
+    if constexpr (Tiles::kScaled) {
+        load(0);
+        cp_async_commit();
+        state.read_queries(rows - warp * 16, head_dim,
+                           [&](int row) { return query + row_at(warp * 16 + row, query_ld); });
+        cp_async_wait<0>();
+        barrier();
+    } else {
+        static_assert(Tiles::kScaled || kStage >= kQueries * Width, "the queries pass through the second stage");
+        f16* const queries = stages + kStage;
+        constexpr int kChunks = Width / 8;
+#pragma unroll 1
+        for (int row = thread / kChunks; row < kQueries; row += kThreads / kChunks) {
+            const int chunk = thread % kChunks;
+            load_chunk(queries + tile_index<Width>(row, chunk),
+                       query + row_at(minimum(row, rows - 1), query_ld) + chunk * 8,
+                       row < rows ? head_dim - chunk * 8 : 0, head_dim % 8 == 0);
+        }
+        load(0);
+        cp_async_commit();
+        cp_async_wait<0>();
+        barrier();
+        state.load_queries(queries, warp * 16);
+        barrier();
+    }
 
     // How many positions are seen by rows g and g + 8 of this warp.
     const auto seen_by = [&](int row) { return first + (first_row + minimum(row, rows - 1)) / group + 1; };
@@ -80,31 +88,31 @@ DEVICE void run(void* output, const f16* query, const f16* keys, const f16* valu
         if (tile + 1 < count) load(tile + 1);
         cp_async_commit();
         const int begin = tile * Keys;
-        const int stage = tile % 2 * (2 * Keys * Width);
-        if (used) {
-            attend_tile<Width, Keys>(state, tiles, stage, stage + Keys * Width, scale, seen0 - begin, seen1 - begin);
-        }
+        if (used) attend_stage<Keys>(state, stages, tile % 2 * kStage, scale, seen0 - begin, seen1 - begin);
         cp_async_wait<0>();
         barrier();
     }
     if (used) {
-        store_rows(state, tiles + warp * 16 * Width, rows - warp * 16, head_dim, output, output_element,
+        store_rows(state, stages + warp * 16 * Width, rows - warp * 16, head_dim, output, output_element,
                    [&](int row) { return row_at(warp * 16 + row, output_ld); });
     }
 }
 
 }  // namespace prefill_flash
 
-#define PREFILL_ATTENTION(width, tile, blocks)                                                                      \
-    KERNEL(prefill_attention_##width, prefill_flash::kThreads, blocks)                                              \
-    (void* output, const f16* query, const f16* keys, const f16* values, const int* pages, int output_ld,           \
-     int output_element, int query_ld, int m, int first, int heads, int kv_heads, int head_dim, float scale) {      \
-        prefill_flash::run<width, tile>(output, query, keys, values, pages, output_ld, output_element, query_ld, m, \
-                                        first, heads, kv_heads, head_dim, scale);                                   \
-    }                                                                                                               \
-    REGISTER_KERNEL(prefill_attention_##width)
+#define PREFILL_ATTENTION(name, width, keys_at_once, tiles, blocks)                                                   \
+    KERNEL(prefill_attention_##name, prefill_flash::kThreads, blocks)                                                 \
+    (void* output, const f16* query, const f16* keys, const f16* values, const int* pages, int output_ld,             \
+     int output_element, int query_ld, int m, int first, int heads, int kv_heads, int head_dim, float scale) {        \
+        prefill_flash::run<width, keys_at_once, tiles>(output, query, keys, values, pages, output_ld, output_element, \
+                                                       query_ld, m, first, heads, kv_heads, head_dim, scale);         \
+    }                                                                                                                 \
+    REGISTER_KERNEL(prefill_attention_##name)
 
-PREFILL_ATTENTION(16, 64, 4);
-PREFILL_ATTENTION(32, 64, 4);
-PREFILL_ATTENTION(64, 64, 3);
-PREFILL_ATTENTION(128, 32, kBlocks128);
+PREFILL_ATTENTION(16, 16, 64, F16Tiles, 4);
+PREFILL_ATTENTION(32, 32, 64, F16Tiles, 4);
+PREFILL_ATTENTION(64, 64, 64, F16Tiles, 3);
+PREFILL_ATTENTION(128, 128, 32, F16Tiles, kBlocks128);
+PREFILL_ATTENTION(int8_32, 32, 64, Int8Tiles, 3);
+PREFILL_ATTENTION(int8_64, 64, 64, Int8Tiles, 3);
+PREFILL_ATTENTION(int8_128, 128, 32, Int8Tiles, kBlocks128);

@@ -17,13 +17,14 @@ namespace vision_flash {
 constexpr int kQueries = 64;
 constexpr int kThreads = 2 * kQueries;
 
-/// qkv: rows of ld elements; output: rows of output_ld elements of output_element. scale: log2(e) / sqrt(head_dim).
-/// Shared memory: 4 tiles of Keys x Width halves.
-template <int Width, int Keys>
+/// qkv: rows of ld elements of Tiles::Element; output: rows of output_ld elements of output_element. scale: log2(e) /
+/// sqrt(head_dim). Shared memory: 2 stages of Keys positions.
+template <int Width, int Keys, typename Tiles>
 DEVICE void run(void* output, const f16* qkv, int output_ld, int output_element, int ld, int n, int heads, int head_dim,
                 float scale) {
     static_assert(2 * Keys >= kQueries, "the queries pass through the second stage");
-    f16* const tiles = reinterpret_cast<f16*>(shared_memory());  // [2 stages][keys, values][Keys, Width]
+    constexpr int kStage = stage_halves<Tiles, Width, Keys>();
+    f16* const stages = reinterpret_cast<f16*>(shared_memory());
     const int thread = thread_x(), warp = warp_id();
     const int first_row = block_x() * kQueries, head = block_y(), first = block_z() * n;
     const int width = heads * head_dim;
@@ -31,20 +32,20 @@ DEVICE void run(void* output, const f16* qkv, int output_ld, int output_element,
     const f16* key = qkv + int64_t(first) * ld + width + head * head_dim;
 
     const auto load = [&](int tile) {
-        f16* stage = tiles + tile % 2 * (2 * Keys * Width);
         const int64_t offset = int64_t(tile) * Keys * ld;
         const int rows = n - tile * Keys;
-        load_tiles<Width, Keys, kThreads, 2>(stage, key + offset, width, ld, rows, head_dim, thread);
+        load_tiles<Width, Keys, kThreads, 2>(stages + tile % 2 * kStage, key + offset, width, ld, rows, head_dim,
+                                             thread);
     };
 
     const int rows = minimum(n - first_row, kQueries);
-    f16* const queries = tiles + 2 * Keys * Width;
+    f16* const queries = stages + kStage;
     load_tiles<Width, kQueries, kThreads, 1>(queries, query, 0, ld, rows, head_dim, thread);
     load(0);
     cp_async_commit();
     cp_async_wait<0>();
     barrier();
-    QueryRows<Width> state;
+    QueryRows<Width, Tiles> state;
     state.clear();
     state.load_queries(queries, warp * 16);
     barrier();
@@ -55,28 +56,31 @@ DEVICE void run(void* output, const f16* qkv, int output_ld, int output_element,
         if (tile + 1 < count) load(tile + 1);
         cp_async_commit();
         const int seen = n - tile * Keys;
-        const int stage = tile % 2 * (2 * Keys * Width);
-        if (used) attend_tile<Width, Keys>(state, tiles, stage, stage + Keys * Width, scale, seen, seen);
+        if (used) attend_stage<Keys>(state, stages, tile % 2 * kStage, scale, seen, seen);
         cp_async_wait<0>();
         barrier();
     }
     if (used) {
-        store_rows(state, tiles + warp * 16 * Width, rows - warp * 16, head_dim, output, output_element,
+        store_rows(state, stages + warp * 16 * Width, rows - warp * 16, head_dim, output, output_element,
                    [&](int row) { return int64_t(first + first_row + warp * 16 + row) * output_ld + head * head_dim; });
     }
 }
 
 }  // namespace vision_flash
 
-#define VISION_ATTENTION(width, keys, blocks)                                                                  \
-    KERNEL(vision_attention_##width, vision_flash::kThreads, blocks)                                           \
-    (void* output, const f16* qkv, int output_ld, int output_element, int ld, int n, int heads, int head_dim,  \
-     float scale) {                                                                                            \
-        vision_flash::run<width, keys>(output, qkv, output_ld, output_element, ld, n, heads, head_dim, scale); \
-    }                                                                                                          \
-    REGISTER_KERNEL(vision_attention_##width)
+#define VISION_ATTENTION(name, width, keys, tiles, blocks)                                                            \
+    KERNEL(vision_attention_##name, vision_flash::kThreads, blocks)                                                   \
+    (void* output, const f16* qkv, int output_ld, int output_element, int ld, int n, int heads, int head_dim,         \
+     float scale) {                                                                                                   \
+        vision_flash::run<width, keys, tiles>(output, qkv, output_ld, output_element, ld, n, heads, head_dim, scale); \
+    }                                                                                                                 \
+    REGISTER_KERNEL(vision_attention_##name)
 
-VISION_ATTENTION(16, 64, 4);
-VISION_ATTENTION(32, 64, 4);
-VISION_ATTENTION(64, 64, 3);
-VISION_ATTENTION(128, 32, kBlocks128);
+VISION_ATTENTION(16, 16, 64, F16Tiles, 4);
+VISION_ATTENTION(32, 32, 64, F16Tiles, 4);
+VISION_ATTENTION(64, 64, 64, F16Tiles, 3);
+VISION_ATTENTION(128, 128, 32, F16Tiles, kBlocks128);
+VISION_ATTENTION(bf16_16, 16, 64, BF16Tiles, 4);
+VISION_ATTENTION(bf16_32, 32, 64, BF16Tiles, 4);
+VISION_ATTENTION(bf16_64, 64, 64, BF16Tiles, 3);
+VISION_ATTENTION(bf16_128, 128, 32, BF16Tiles, 2);

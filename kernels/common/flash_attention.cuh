@@ -1,11 +1,9 @@
-// Pieces of the attention kernels: tiles of keys, values or queries in shared memory, and 16 query rows of one warp
-// with their running softmax. Nothing of size queries x keys leaves the registers.
+// 16 query rows of one warp with their running softmax, over tiles of keys and values in shared memory: what the
+// attention kernels share. Nothing of size queries x keys leaves the registers.
 #pragma once
 
-#include "warp.cuh"
-
-/// Positions of a page of the key-value cache.
-constexpr int kPage = 64;
+#include "attention_tiles.cuh"
+#include "elements.cuh"
 
 /// Blocks of four warps of width 128 and tiles of 32 keys (32 KB of shared memory) that a multiprocessor holds.
 #if !LSP_EMULATOR && defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
@@ -13,18 +11,6 @@ constexpr int kBlocks128 = 2;
 #else
 constexpr int kBlocks128 = 3;
 #endif
-
-/// Element type of an output, as C# numbers them; 1 is f16.
-constexpr int kOutputF32 = 0;
-
-/// Writes element `index` of an activation.
-DEVICE void store_output(void* output, int64_t index, int element, float value) {
-    if (element == kOutputF32) {
-        stg(static_cast<float*>(output) + index, value);
-    } else {
-        stg(static_cast<f16*>(output) + index, to_f16(value));
-    }
-}
 
 /// What a score becomes that a query may not see.
 DEVICE float minus_infinity() { return -__builtin_huge_valf(); }
@@ -36,56 +22,13 @@ DEVICE float larger(float a, float b) { return a > b || b != b ? a : b; }
 DEVICE float larger(float a, float b) { return fmaxf(a, b); }
 #endif
 
-/// What the number of a 16-byte chunk is exchanged with in a row of a tile [rows, Width] in shared memory, so that
-/// eight consecutive rows of one chunk lie in different banks.
-template <int Width>
-DEVICE constexpr int chunk_mask(int row) {
-    constexpr int kChunks = Width / 8;
-    return row / (kChunks < 8 ? 8 / kChunks : 1) % (kChunks < 8 ? kChunks : 8);
-}
-/// Index of the first of 8 halves in such a tile.
-template <int Width>
-DEVICE int tile_index(int row, int chunk) {
-    return row * Width + (chunk ^ chunk_mask<Width>(row)) * 8;
-}
-
-/// Copies 8 halves to shared memory, zeros from `count` on. aligned: source is 16-byte aligned and count a multiple of
-/// 8: the copy is asynchronous; else it goes element by element. Either way it is there after cp_async_commit,
-/// cp_async_wait and a barrier.
-DEVICE void load_chunk(f16* destination, const f16* source, int count, bool aligned) {
-    if (aligned) {
-        cp_async16(destination, source, count > 0 ? 16 : 0);
-    } else {
-#pragma unroll 1
-        for (int i = 0; i < 8; i++) sts(destination + i, i < count ? ldg(source + i) : f16{0});
-    }
-}
-
-/// Copies a tile [Rows, Width] to shared memory by Threads threads, as load_chunk does: row i < rows begins ld halves
-/// behind the one before and has head_dim halves, all else is zero. Copies = 2: a second tile behind the first from
-/// source + second.
-template <int Width, int Rows, int Threads, int Copies>
-DEVICE void load_tiles(f16* tile, const f16* source, int64_t second, int ld, int rows, int head_dim, int thread) {
-    constexpr int kChunks = Width / 8, kStep = Threads / kChunks;
-    static_assert(Rows % kStep == 0, "every thread copies equally much");
-    const int row = thread / kChunks, chunk = thread % kChunks, at = tile_index<Width>(row, chunk);
-    source += int64_t(row) * ld + chunk * 8;
-#pragma unroll
-    for (int step = 0; step < Rows; step += kStep) {
-        // row < kStep: the bits of the two do not meet.
-        f16* destination = tile + (at ^ chunk_mask<Width>(step) * 8) + step * Width;
-        const int count = row + step < rows ? head_dim - chunk * 8 : 0;
-        load_chunk(destination, source, count, head_dim % 8 == 0);
-        if (Copies == 2) load_chunk(destination + Rows * Width, source + second, count, head_dim % 8 == 0);
-        source += int64_t(kStep) * ld;
-    }
-}
-
 /// 16 query rows of one warp. With g = lane / 4 a lane holds parts of rows g and g + 8, as the operands of mma_f16 lie.
-template <int Width>
+template <int Width, typename Tiles>
 struct QueryRows {
+    static constexpr int kLine = Tiles::halves(Width);
     uint32_t query[Width / 16][4];
-    float output[Width / 8][4];  // not divided by sum
+    float output[Width / 8][4];  // times level; not divided by sum
+    float level;                 // a power of two about the largest scale of a value so far; 1 without scales
     float top[2];                // largest score so far, not scaled
     float sum[2];                // of this lane's columns until finish_sum()
 
@@ -97,6 +40,7 @@ struct QueryRows {
         }
         top[0] = top[1] = minus_infinity();
         sum[0] = sum[1] = 0;
+        level = Tiles::kScaled ? 0 : 1;
     }
 
     /// Reads the queries from rows first_row … + 15 of a tile.
@@ -108,15 +52,43 @@ struct QueryRows {
         }
     }
 
-    /// Takes in Keys keys and values: rows of `tiles` from the elements `keys` and `values` on, which begin rows that
-    /// are multiples of 16. scale: of the scores, times log2(e). If Masked, row g sees only the first visible0 of them
-    /// and row g + 8 the first visible1.
-    template <int Keys, bool Masked>
-    DEVICE void attend(const f16* tiles, int keys, int values, float scale, int visible0, int visible1) {
-        // This lane's rows of ldmatrix. Steps along a row exchange bits of the chunk, steps of 16 rows only add.
+    /// Reads the queries straight from global memory: row i begins at row_at(i); rows beyond `rows` and columns beyond
+    /// head_dim are 0.
+    template <typename RowAt>
+    DEVICE void read_queries(int rows, int head_dim, RowAt row_at) {
+        const int g = lane_id() / 4, t = lane_id() % 4;
+#pragma unroll
+        for (int k = 0; k < Width / 16; k++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const int row = g + i % 2 * 8, column = 16 * k + Tiles::query_column(i, t);
+                uint32_t pair = 0;
+                if (row < rows && column < head_dim) {
+                    const f16* source = row_at(row) + column;
+                    if (head_dim % 2 == 0) {
+                        pair = ldg(reinterpret_cast<const uint32_t*>(source));
+                    } else {
+                        pair = ldg(source).bits;
+                        if (column + 1 < head_dim) pair |= uint32_t(ldg(source + 1).bits) << 16;
+                    }
+                }
+                query[k][i] = pair;
+            }
+        }
+    }
+
+    /// Takes in keys and values first … first + Keys - 1 of the stage of Rows at stages + stage. first is a multiple of
+    /// 16; scale: of the scores, times log2(e). If Masked, row g sees only the first visible0 of them and row g + 8 the
+    /// first visible1.
+    template <int Rows, int Keys, bool Masked>
+    DEVICE void attend(const f16* stages, int stage, int first, float scale, int visible0, int visible1) {
+        // This lane's rows of ldmatrix. Steps along a row exchange bits of the chunk, all others only add.
+        static_assert(stage_halves<Tiles, Width, Rows>() % kLine == 0, "stages begin with whole rows");
         const int lane = lane_id();
-        const int key_at = keys + tile_index<Width>(lane / 16 * 8 + lane % 8, lane / 8 % 2);
-        const int value_at = values + tile_index<Width>(lane % 16, lane / 16);
+        const int key_at = stage + first * kLine + tile_index<kLine>(lane / 16 * 8 + lane % 8, lane / 8 % 2);
+        const int value_at = stage + (Rows + first) * kLine + tile_index<kLine>(lane % 16, lane / 16);
+        // Of keys 2 t and 2 t + 1 of each 8, as the scores lie.
+        const f16* const scales = stages + stage + 2 * (Rows * kLine + first + lane % 4 * 2);
         float p[Keys / 8][4];
 #pragma unroll
         for (int j = 0; j < Keys / 8; j++) {
@@ -124,15 +96,17 @@ struct QueryRows {
             for (int e = 0; e < 4; e++) p[j][e] = 0;
         }
 #pragma unroll
-        for (int k = 0; k < Width / 16; k++) {
+        for (int k = 0; k < kLine / 16; k++) {
 #pragma unroll
             for (int j = 0; j < Keys / 16; j++) {
                 uint32_t b[4];
-                ldmatrix_x4(b, tiles + (key_at ^ 16 * k) + 16 * j * Width);
-                const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
-                mma_f16(p[2 * j], query[k], low);
-                mma_f16(p[2 * j + 1], query[k], high);
+                ldmatrix_x4(b, stages + (key_at ^ 16 * k) + 16 * j * kLine);
+                Tiles::multiply_keys(p, j, query, k, b);
             }
+        }
+        if constexpr (Tiles::kScaled) {
+#pragma unroll
+            for (int j = 0; j < Keys / 8; j++) scale_pairs(p[j], lds(reinterpret_cast<const f32x2*>(scales + 16 * j)));
         }
         if (Masked) {
 #pragma unroll
@@ -144,32 +118,64 @@ struct QueryRows {
                 }
             }
         }
-        softmax(p, scale);
+        if constexpr (Tiles::kScaled) {
+            f32x2 of_values[Keys / 8];
+            float largest = 0;
+#pragma unroll
+            for (int j = 0; j < Keys / 8; j++) {
+                of_values[j] = lds(reinterpret_cast<const f32x2*>(scales + 2 * Rows + 16 * j));
+                largest = larger(largest, larger(of_values[j].x, of_values[j].y));
+            }
+            const float before = level, inverse = raise_level(largest);
+            softmax(p, scale, before * inverse);
+#pragma unroll
+            for (int j = 0; j < Keys / 8; j++) {
+                scale_pairs(p[j], f32x2{of_values[j].x * inverse, of_values[j].y * inverse});
+            }
+        } else {
+            softmax(p, scale, 1);
+        }
 #pragma unroll
         for (int j = 0; j < Keys / 16; j++) {
             // The sums of one product lie as the left operand of the next one does.
-            const uint32_t a[4] = {to_f16x2(p[2 * j][0], p[2 * j][1]).bits, to_f16x2(p[2 * j][2], p[2 * j][3]).bits,
-                                   to_f16x2(p[2 * j + 1][0], p[2 * j + 1][1]).bits,
-                                   to_f16x2(p[2 * j + 1][2], p[2 * j + 1][3]).bits};
+            using To = Operand<typename Tiles::Element>;
+            const uint32_t a[4] = {To::pair(p[2 * j][0], p[2 * j][1]), To::pair(p[2 * j][2], p[2 * j][3]),
+                                   To::pair(p[2 * j + 1][0], p[2 * j + 1][1]),
+                                   To::pair(p[2 * j + 1][2], p[2 * j + 1][3])};
 #pragma unroll
-            for (int c = 0; c < Width / 8; c += 2) {
+            for (int c = 0; c < kLine / 8; c += 2) {
                 uint32_t b[4];
-                ldmatrix_x4_trans(b, tiles + (value_at ^ 8 * c) + 16 * j * Width);
-                const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
-                mma_f16(output[c], a, low);
-                mma_f16(output[c + 1], a, high);
+                ldmatrix_x4_trans(b, stages + (value_at ^ 8 * c) + 16 * j * kLine);
+                Tiles::multiply_values(output, c, a, b);
             }
         }
     }
 
+    DEVICE static void scale_pairs(float (&p)[4], f32x2 scale) {
+        p[0] *= scale.x;
+        p[1] *= scale.y;
+        p[2] *= scale.x;
+        p[3] *= scale.y;
+    }
+
+    /// Weights times the scales of their values must fit a half: they are taken relative to level. Powers of two are
+    /// exact, and so are their inverses, of which the new one is returned.
+    DEVICE float raise_level(float largest) {
+        largest = larger(largest, shuffle_xor(largest, 1));
+        largest = larger(largest, shuffle_xor(largest, 2));
+        level = larger(level, bits_to_float(float_to_bits(largest) & 0x7f800000));
+        return bits_to_float(0x7f000000 - float_to_bits(level));
+    }
+
     /// Scores become weights relative to the largest so far; what was summed before is brought to the same scale.
-    template <int Tiles>
-    DEVICE void softmax(float (&p)[Tiles][4], float scale) {
+    /// change: what becomes of the output besides.
+    template <int N>
+    DEVICE void softmax(float (&p)[N][4], float scale, float change) {
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             float largest = top[r];
 #pragma unroll
-            for (int j = 0; j < Tiles; j++) largest = larger(largest, larger(p[j][2 * r], p[j][2 * r + 1]));
+            for (int j = 0; j < N; j++) largest = larger(largest, larger(p[j][2 * r], p[j][2 * r + 1]));
             largest = larger(largest, shuffle_xor(largest, 1));
             largest = larger(largest, shuffle_xor(largest, 2));
             // A row that has seen nothing yet: any finite base will do. The difference is taken before the scale, so
@@ -179,7 +185,7 @@ struct QueryRows {
             top[r] = largest;
             float total = 0;
 #pragma unroll
-            for (int j = 0; j < Tiles; j++) {
+            for (int j = 0; j < N; j++) {
                 p[j][2 * r] = exp2_fast((p[j][2 * r] - base) * scale);
                 p[j][2 * r + 1] = exp2_fast((p[j][2 * r + 1] - base) * scale);
                 total += p[j][2 * r] + p[j][2 * r + 1];
@@ -187,8 +193,8 @@ struct QueryRows {
             sum[r] = sum[r] * shrink + total;
 #pragma unroll
             for (int c = 0; c < Width / 8; c++) {
-                output[c][2 * r] *= shrink;
-                output[c][2 * r + 1] *= shrink;
+                output[c][2 * r] *= shrink * change;
+                output[c][2 * r + 1] *= shrink * change;
             }
         }
     }
@@ -203,20 +209,19 @@ struct QueryRows {
     }
 };
 
-/// Takes in a tile of Keys keys and one of values, elements `keys` and `values` of tiles. Rows g and g + 8 of the warp
-/// see its first visible0 and visible1, the later row never less. A tile that all rows see goes at once; an edge goes
-/// in steps of 16 keys, so that hardly more than what is seen is computed.
-template <int Width, int Keys>
-DEVICE void attend_tile(QueryRows<Width>& state, const f16* tiles, int keys, int values, float scale, int visible0,
-                        int visible1) {
+/// Takes in a stage of Keys keys and values. Rows g and g + 8 of the warp see its first visible0 and visible1, the
+/// later row never less. A stage that all rows see goes at once; an edge goes in steps of 16 keys, so that hardly more
+/// than what is seen is computed.
+template <int Keys, int Width, typename Tiles>
+DEVICE void attend_stage(QueryRows<Width, Tiles>& state, const f16* stages, int stage, float scale, int visible0,
+                         int visible1) {
     const int all = shuffle(visible0, 0), any = shuffle(visible1, kWarp - 1);
     if (all >= Keys) {
-        state.template attend<Keys, false>(tiles, keys, values, scale, 0, 0);
+        state.template attend<Keys, Keys, false>(stages, stage, 0, scale, 0, 0);
     } else {
 #pragma unroll 1
         for (int first = 0; first < minimum(any, Keys); first += 16) {
-            state.template attend<16, true>(tiles, keys + first * Width, values + first * Width, scale,
-                                            visible0 - first, visible1 - first);
+            state.template attend<Keys, 16, true>(stages, stage, first, scale, visible0 - first, visible1 - first);
         }
     }
 }
@@ -224,27 +229,31 @@ DEVICE void attend_tile(QueryRows<Width>& state, const f16* tiles, int keys, int
 /// Divides the warp's 16 rows by their sums and writes the first `rows`: the head_dim elements of row i begin at
 /// element row_at(i) of output (a multiple of 8 if head_dim is one). tile: [16, Width] halves of shared memory of this
 /// warp's own.
-template <int Width, typename RowAt>
-DEVICE void store_rows(QueryRows<Width>& state, f16* tile, int rows, int head_dim, void* output, int element,
+template <int Width, typename Tiles, typename RowAt>
+DEVICE void store_rows(QueryRows<Width, Tiles>& state, f16* tile, int rows, int head_dim, void* output, int element,
                        RowAt row_at) {
     const int lane = lane_id(), g = lane / 4, t = lane % 4;
     state.finish_sum();
-    const float inverse[2] = {1 / state.sum[0], 1 / state.sum[1]};
-    if (element == kOutputF32) {
+    const float factor[2] = {state.level / state.sum[0], state.level / state.sum[1]};
+    const auto scaled_pair = [&](int j, int r) {
+        const f32x2 pair = Tiles::pair(state.output, j, r);
+        return f32x2{pair.x * factor[r], pair.y * factor[r]};
+    };
+    if (element == kElementF32) {
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             if (g + 8 * r >= rows) continue;
-            float* destination = static_cast<float*>(output) + row_at(g + 8 * r) + 2 * t;
+            float* destination = static_cast<float*>(output) + row_at(g + 8 * r);
 #pragma unroll
-            for (int c = 0; c < Width / 8; c++) {
-                const int left = head_dim - 8 * c - 2 * t;
+            for (int j = 0; j < Width / 8; j++) {
+                const int column = Tiles::pair_column(j, t), left = head_dim - column;
                 if (left <= 0) continue;
-                const f32x2 pair = {state.output[c][2 * r] * inverse[r], state.output[c][2 * r + 1] * inverse[r]};
+                const f32x2 pair = scaled_pair(j, r);
                 if (head_dim % 2 == 0) {
-                    stg(reinterpret_cast<f32x2*>(destination + 8 * c), pair);
+                    stg(reinterpret_cast<f32x2*>(destination + column), pair);
                 } else {
-                    stg(destination + 8 * c, pair.x);
-                    if (left > 1) stg(destination + 8 * c + 1, pair.y);
+                    stg(destination + column, pair.x);
+                    if (left > 1) stg(destination + column + 1, pair.y);
                 }
             }
         }
@@ -252,11 +261,13 @@ DEVICE void store_rows(QueryRows<Width>& state, f16* tile, int rows, int head_di
     }
     f16* destination = static_cast<f16*>(output);
 #pragma unroll
-    for (int c = 0; c < Width / 8; c++) {
+    for (int j = 0; j < Width / 8; j++) {
+        const int column = Tiles::pair_column(j, t);
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            const f16x2 pair = to_f16x2(state.output[c][2 * r] * inverse[r], state.output[c][2 * r + 1] * inverse[r]);
-            sts(reinterpret_cast<f16x2*>(tile + tile_index<Width>(g + 8 * r, c) + 2 * t), pair);
+            const f32x2 pair = scaled_pair(j, r);
+            sts(reinterpret_cast<f16x2*>(tile + tile_index<Width>(g + 8 * r, column / 8) + column % 8),
+                f16x2{element == kElementBF16 ? to_bf16x2(pair.x, pair.y).bits : to_f16x2(pair.x, pair.y).bits});
         }
     }
     warp_barrier();

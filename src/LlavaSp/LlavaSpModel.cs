@@ -182,7 +182,8 @@ public sealed class LlavaSpModel : IDisposable
             return backend.Holds(asked)
                 ? asked
                 : throw new DeviceException(
-                    $"{backend.Info.Device} has no key-value cache of {asked.ToString().ToLowerInvariant()}: leave --kv out, or use --device cpu");
+                    $"{backend.Info.Device} has no key-value cache of {asked.ToString().ToLowerInvariant()}: leave --kv out, or use --device "
+                    + (asked == KvFormat.Int8 ? "cuda or reference" : "cpu"));
         }
 
         KvFormat wanted = options.PreferredKvFormat ?? (weights == WeightFormat.F32 ? KvFormat.F32 : KvFormat.F16);

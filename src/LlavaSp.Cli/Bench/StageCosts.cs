@@ -23,8 +23,8 @@ internal sealed record StageCost(Stage Stage, double Bytes, double Operations)
         DecoderConfig decoder = checkpoint.Decoder;
         StageWeights weights = model.Decoder.Weights;
         double head = (double)decoder.VocabularySize * decoder.HiddenSize, layers = weights.Elements - head;
-        double attention = 4.0 * decoder.Layers * decoder.Heads * decoder.HeadDim, keys = 2.0 * decoder.Layers * decoder.KvHeads * decoder.HeadDim;
-        double kvBytes = keys * prompt * (model.KvFormat == KvFormat.F16 ? 2 : 4);
+        double attention = 4.0 * decoder.Layers * decoder.Heads * decoder.HeadDim;
+        double kvBytes = new KvCacheShape(decoder.Layers, decoder.KvHeads, decoder.HeadDim, prompt, model.KvFormat).ByteLength;
         // Causal attention sees half of the square on average; only the last row needs logits.
         costs.Add(new StageCost(Stage.Prefill, weights.ByteLength, 2 * layers * prompt + 2 * head + attention * prompt * prompt / 2));
         costs.Add(new StageCost(Stage.Decode, weights.ByteLength + kvBytes, 2.0 * weights.Elements + attention * prompt));

@@ -34,7 +34,9 @@ internal sealed class RuntimeOptions
     {
         string fallback = kv is null ? "f32 for f32 weights, else f16" : $"{kv.ToString()!.ToLowerInvariant()} where the device has it";
         _kvFallback = kv;
-        _kv = Choices.OneOf<KvFormat?>("--kv", $"Key-value cache [default: {fallback}]", ("f16", KvFormat.F16), ("f32", KvFormat.F32));
+        _kv = Choices.OneOf<KvFormat?>(
+            "--kv", $"Key-value cache; int8 takes half of f16's memory (cuda, reference) [default: {fallback}]",
+            ("f16", KvFormat.F16), ("f32", KvFormat.F32), ("int8", KvFormat.Int8));
         command.Add(_device);
         command.Add(_threads);
         command.Add(_weights);

@@ -8,6 +8,9 @@ public enum KvFormat
 
     /// <summary>float32.</summary>
     F32,
+
+    /// <summary>Signed bytes with a float32 scale for each position and head (<see cref="Quantization.KvQuantizer"/>).</summary>
+    Int8,
 }
 
 /// <summary>Sizes of a key-value cache.</summary>
@@ -19,7 +22,16 @@ public enum KvFormat
 public sealed record KvCacheShape(int Layers, int KvHeads, int HeadDim, int Capacity, KvFormat Format)
 {
     /// <summary>Bytes of keys and values together when full.</summary>
-    public long ByteLength => 2L * Layers * KvHeads * HeadDim * Capacity * (Format == KvFormat.F16 ? 2 : 4);
+    public long ByteLength => 2L * Layers * KvHeads * Capacity * BytesOfHead;
+
+    /// <summary>Bytes of the key, or the value, of one position and head.</summary>
+    public int BytesOfHead => Format switch
+    {
+        KvFormat.F16 => sizeof(ushort) * HeadDim,
+        KvFormat.F32 => sizeof(float) * HeadDim,
+        KvFormat.Int8 => HeadDim + sizeof(float),
+        _ => throw new InvalidOperationException($"unknown format {Format}"),
+    };
 
     /// <summary>For backends that keep the cache in this machine's memory: refuses one that is larger than all of it, before anything is allocated.</summary>
     /// <exception cref="DeviceException">The cache is too large; the message says what fits.</exception>

@@ -143,7 +143,7 @@ public sealed class CpuBackendTests
     public void DecoderAttentionAgrees(string isa)
     {
         using Pair pair = new(isa);
-        foreach (KvFormat format in Enum.GetValues<KvFormat>())
+        foreach (KvFormat format in Enum.GetValues<KvFormat>().Where(pair.Backends[1].Holds))
         {
             foreach ((int heads, int kvHeads, int headDim) in new[] { (4, 4, 16), (6, 2, 8), (3, 1, 64) })
             {

@@ -55,6 +55,7 @@ public sealed class CpuRobustnessTests
             () => T(2, 2).Slice(1, 2),
             () => T(2, 0),
             () => cpu.CreateKvCache(new KvCacheShape(1, 1, 7, 4, KvFormat.F32)),
+            () => cpu.CreateKvCache(new KvCacheShape(1, 1, 8, 4, KvFormat.Int8)),
         ];
         for (int i = 0; i < wrong.Length; i++)
         {

@@ -34,13 +34,26 @@ public sealed class WeightFormatTests(ITestOutputHelper output)
 
     [Theory]
     [MemberData(nameof(Cases))]
-    public void StaysWithinItsBounds(string device, string format, bool int8Activations, double largestError, double leastAgreement)
+    public void StaysWithinItsBounds(string device, string format, bool int8Activations, double largestError, double leastAgreement) =>
+        Measure(device, format, KvFormat.F32, int8Activations, largestError, leastAgreement);
+
+    /// <summary>Key-value caches of 16 and 8 bits: with exact weights on the reference, with f16 weights on CUDA.</summary>
+    [Theory]
+    [InlineData("reference", "f32", KvFormat.F16, 0.003, 0.99)]
+    [InlineData("reference", "f32", KvFormat.Int8, 0.05, 0.9)]
+    [InlineData("cuda-emulator", "f16", KvFormat.F16, 0.01, 0.98)]
+    [InlineData("cuda-emulator", "f16", KvFormat.Int8, 0.05, 0.9)]
+    public void CachesStayWithinTheirBounds(string device, string format, KvFormat kv, double largestError, double leastAgreement) =>
+        Measure(device, format, kv, int8Activations: false, largestError, leastAgreement);
+
+    private void Measure(string device, string format, KvFormat kv, bool int8Activations, double largestError, double leastAgreement)
     {
+        if (device == "cuda-emulator") Backends.Cuda.CudaTesting.Create().Dispose();
         double error = 0;
         int same = 0, all = 0;
         foreach (string checkpoint in Checkpoints)
         {
-            using LlavaSpModel exact = Load(checkpoint, "reference", "f32", false), model = Load(checkpoint, device, format, int8Activations);
+            using LlavaSpModel exact = Load(checkpoint, "reference", "f32", false), model = Load(checkpoint, device, format, int8Activations, kv);
             foreach (string prompt in (string[])["ids", "vqa", "text", "turns"])
             {
                 int[] greedy = GreedyIds(checkpoint, prompt);
@@ -54,7 +67,7 @@ public sealed class WeightFormatTests(ITestOutputHelper output)
 
         double agreement = (double)same / all;
         string activations = int8Activations ? "int8" : "float32";
-        output.WriteLine(FormattableString.Invariant($"| {device} | {format} | {activations} | {error:f4} | {agreement:p0} |"));
+        output.WriteLine(FormattableString.Invariant($"| {device} | {format} | {kv} | {activations} | {error:f4} | {agreement:p0} |"));
         Assert.True(error <= largestError, FormattableString.Invariant($"relative error {error:f4}, allowed {largestError}"));
         Assert.True(agreement >= leastAgreement, FormattableString.Invariant($"agreement {agreement:f2}, least {leastAgreement}"));
     }
@@ -72,9 +85,9 @@ public sealed class WeightFormatTests(ITestOutputHelper output)
         Assert.True(error <= 1e-4, FormattableString.Invariant($"relative error {error:g3}"));
     }
 
-    private static LlavaSpModel Load(string checkpoint, string device, string format, bool int8Activations) => LlavaSpModel.Load(
+    private static LlavaSpModel Load(string checkpoint, string device, string format, bool int8Activations, KvFormat kv = KvFormat.F32) => LlavaSpModel.Load(
         Goldens.Checkpoint(checkpoint),
-        new LoadOptions { Device = new DeviceOptions(device, 0, int8Activations), Weights = WeightFormat.Parse(format), KvFormat = KvFormat.F32 });
+        new LoadOptions { Device = new DeviceOptions(device, 0, int8Activations), Weights = WeightFormat.Parse(format), KvFormat = kv });
 
     private static int[] GreedyIds(string checkpoint, string prompt)
     {

@@ -61,6 +61,9 @@ public sealed unsafe partial class CpuBackend : IBackend
     public Weight CreateWeight(WeightSource source, WeightFormat format) => CpuWeight.Create(source, format, Info.Threads);
 
     /// <inheritdoc/>
+    public bool Holds(KvFormat format) => format is KvFormat.F16 or KvFormat.F32;
+
+    /// <inheritdoc/>
     public KvCache CreateKvCache(KvCacheShape shape) => new CpuKvCache(shape);
 
     /// <summary>Best rate at which all threads together read a buffer of <paramref name="bytes"/>, in bytes per second.</summary>

@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 
 namespace LlavaSp.Backends.Cuda;
 
-/// <summary>Parameters of vision_attention_W.</summary>
+/// <summary>Parameters of vision_attention_W and vision_attention_bf16_W.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct VisionAttentionArguments
 {
@@ -12,7 +12,7 @@ internal struct VisionAttentionArguments
     public float Scale;
 }
 
-/// <summary>Parameters of prefill_attention_W.</summary>
+/// <summary>Parameters of prefill_attention_W and prefill_attention_int8_W.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct PrefillAttentionArguments
 {
@@ -21,7 +21,7 @@ internal struct PrefillAttentionArguments
     public float Scale;
 }
 
-/// <summary>Parameters of decode_attention_W.</summary>
+/// <summary>Parameters of decode_attention_W and decode_attention_int8_W.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct DecodeAttentionArguments
 {
@@ -30,15 +30,15 @@ internal struct DecodeAttentionArguments
     public float Scale;
 }
 
-/// <summary>Parameters of rope_and_cache_f16 and _f32.</summary>
+/// <summary>Parameters of rope_and_cache_ELEMENT and rope_and_cache_int8_ELEMENT.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct RopeAndCacheArguments
 {
     public ulong Query, Keys, Values, Qkv, Cos, Sin, Pages, Lengths;
-    public int QueryStride, Stride, CosStride, SinStride, PageStride, Rows, First, Heads, KvHeads, HeadDim;
+    public int QueryStride, Stride, CosStride, SinStride, PageStride, Rows, First, Heads, KvHeads, HeadDim, Lanes;
 }
 
-/// <summary>The kernels of attention, an instance for each power of two of head widths, and how they are launched.</summary>
+/// <summary>The kernels of attention, an instance for each power of two of head widths and format of the cache, and how they are launched.</summary>
 internal sealed class AttentionKernels
 {
     /// <summary>Widest head.</summary>
@@ -53,10 +53,13 @@ internal sealed class AttentionKernels
     private const int DecodeRows = 16;
     private const int RopeThreads = 256;
 
-    private readonly Kernel<VisionAttentionArguments>[] _vision;
-    private readonly Kernel<PrefillAttentionArguments>[] _prefill;
-    private readonly Kernel<DecodeAttentionArguments>[] _decode;
-    private readonly Kernel<RopeAndCacheArguments>[] _rope;
+    // By width, Index of 16 and on; int8 has none for 16.
+    private readonly Kernel<VisionAttentionArguments>[] _vision, _visionBF16;
+    private readonly Kernel<PrefillAttentionArguments>[] _prefill, _prefillInt8;
+    private readonly Kernel<DecodeAttentionArguments>[] _decode, _decodeInt8;
+
+    // By element.
+    private readonly Kernel<RopeAndCacheArguments>[] _rope, _ropeInt8;
     private readonly int _multiprocessors;
 
     public AttentionKernels(CudaModule module, int multiprocessors)
@@ -64,9 +67,14 @@ internal sealed class AttentionKernels
         int[] widths = [16, 32, 64, 128];
         _multiprocessors = multiprocessors;
         _vision = [.. widths.Select(w => module.Find<VisionAttentionArguments>($"vision_attention_{w}", TileBytes(w)))];
+        _visionBF16 = [.. widths.Select(w => module.Find<VisionAttentionArguments>($"vision_attention_bf16_{w}", TileBytes(w)))];
         _prefill = [.. widths.Select(w => module.Find<PrefillAttentionArguments>($"prefill_attention_{w}", TileBytes(w)))];
+        _prefillInt8 = [.. widths[1..].Select(w => module.Find<PrefillAttentionArguments>($"prefill_attention_int8_{w}", TileBytes(w, KvFormat.Int8)))];
         _decode = [.. widths.Select(w => module.Find<DecodeAttentionArguments>($"decode_attention_{w}", DecodeBytes(w)))];
-        _rope = [module.Find<RopeAndCacheArguments>("rope_and_cache_f32"), module.Find<RopeAndCacheArguments>("rope_and_cache_f16")];
+        _decodeInt8 = [.. widths[1..].Select(w => module.Find<DecodeAttentionArguments>($"decode_attention_int8_{w}", DecodeBytes(w, KvFormat.Int8)))];
+        string[] elements = ["f32", "f16", "bf16"];
+        _rope = [.. elements.Select(e => module.Find<RopeAndCacheArguments>($"rope_and_cache_{e}"))];
+        _ropeInt8 = [.. elements.Select(e => module.Find<RopeAndCacheArguments>($"rope_and_cache_int8_{e}"))];
     }
 
     /// <summary>Factor of scores whose softmax is taken in base 2.</summary>
@@ -78,28 +86,30 @@ internal sealed class AttentionKernels
     /// </summary>
     public static bool IsDecode(int rows, int group) => (long)rows * group <= 2 * DecodeRows;
 
-    /// <summary>Full attention of <paramref name="batch"/> blocks of rows.</summary>
-    public void Vision(in VisionAttentionArguments a, int batch)
+    /// <summary>Full attention of <paramref name="batch"/> blocks of rows of f16 or bf16.</summary>
+    public void Vision(in VisionAttentionArguments a, Element element, int batch)
     {
         int width = Width(a.HeadDim);
-        _vision[Index(width)].Launch(CeilDiv(a.Rows, QueryRows), a.Heads, batch, Threads, TileBytes(width), a);
+        (element == Element.BF16 ? _visionBF16 : _vision)[Index(width)].Launch(CeilDiv(a.Rows, QueryRows), a.Heads, batch, Threads, TileBytes(width), a);
     }
 
     /// <summary>Causal attention, a block for each 64 rows of a group of heads.</summary>
-    public void Prefill(in PrefillAttentionArguments a)
+    public void Prefill(in PrefillAttentionArguments a, KvFormat format)
     {
-        int width = Width(a.HeadDim), group = a.Heads / a.KvHeads;
-        _prefill[Index(width)].Launch(CeilDiv(checked(a.Rows * group), QueryRows), a.KvHeads, 1, Threads, TileBytes(width), a);
+        int width = Width(a.HeadDim, format), group = a.Heads / a.KvHeads;
+        Kernel<PrefillAttentionArguments> kernel = format == KvFormat.Int8 ? _prefillInt8[Index(width) - 1] : _prefill[Index(width)];
+        kernel.Launch(CeilDiv(checked(a.Rows * group), QueryRows), a.KvHeads, 1, Threads, TileBytes(width, format), a);
     }
 
     /// <summary>
     /// Parts into which <see cref="Decode"/> splits sequences of at most <paramref name="positions"/> positions: as many as the device has room for, at least a
-    /// page each. A block of width 128 has 64 KB of keys and values under way, which is all that a multiprocessor needs; narrower ones less.
+    /// page each. A block of width 128 has 64 KB of keys and values under way, which is all that a multiprocessor needs; narrower ones less, as those of int8.
     /// </summary>
-    public int Splits(int positions, int rows, int heads, int kvHeads, int headDim, int batch)
+    public int Splits(int positions, int rows, int heads, KvCacheShape cache, int batch)
     {
-        int pages = CeilDiv(positions, CudaKvCache.PagePositions), blocks = kvHeads * CeilDiv(rows * (heads / kvHeads), DecodeRows) * batch;
-        int wanted = CeilDiv(_multiprocessors * (MaxHeadDim / Width(headDim)), blocks);
+        int pages = CeilDiv(positions, CudaKvCache.PagePositions), blocks = cache.KvHeads * CeilDiv(rows * (heads / cache.KvHeads), DecodeRows) * batch;
+        int blocksAtOnce = MaxHeadDim / Width(cache.HeadDim, cache.Format) * (cache.Format == KvFormat.Int8 ? 2 : 1);
+        int wanted = CeilDiv(_multiprocessors * blocksAtOnce, blocks);
         int splits = Math.Clamp(wanted, 1, Math.Min(pages, MaxSplits));
         return CeilDiv(pages, CeilDiv(pages, splits));
     }
@@ -112,31 +122,40 @@ internal sealed class AttentionKernels
     public static int Counters(int rows, int heads, int kvHeads, int batch) => batch * kvHeads * CeilDiv(rows * (heads / kvHeads), DecodeRows);
 
     /// <summary>Causal attention of the last rows of <paramref name="batch"/> sequences; partial results lie at <paramref name="partial"/>.</summary>
-    public void Decode(DecodeAttentionArguments a, int batch, int splits, ulong partial)
+    public void Decode(DecodeAttentionArguments a, KvFormat format, int batch, int splits, ulong partial)
     {
-        int width = Width(a.HeadDim), group = a.Heads / a.KvHeads;
+        int width = Width(a.HeadDim, format), group = a.Heads / a.KvHeads;
         a.PartialOutput = partial;
         a.PartialSoftmax = partial + (ulong)((long)sizeof(float) * batch * a.Rows * a.Heads * splits * a.HeadDim);
-        _decode[Index(width)].Launch(splits, a.KvHeads * CeilDiv(a.Rows * group, DecodeRows), batch, Threads, DecodeBytes(width), a);
+        Kernel<DecodeAttentionArguments> kernel = format == KvFormat.Int8 ? _decodeInt8[Index(width) - 1] : _decode[Index(width)];
+        kernel.Launch(splits, a.KvHeads * CeilDiv(a.Rows * group, DecodeRows), batch, Threads, DecodeBytes(width, format), a);
     }
 
     /// <summary>Rotation and cache write of <paramref name="batch"/> sequences of a.Rows rows each.</summary>
-    public void Rope(in RopeAndCacheArguments a, Element element, int batch)
+    public void Rope(RopeAndCacheArguments a, Element element, KvFormat format, int batch)
     {
-        int half = a.HeadDim / 2, work = (a.Heads + 2 * a.KvHeads) * (half % 4 == 0 ? half / 4 : half);
-        _rope[(int)element].Launch(batch * a.Rows, CeilDiv(work, RopeThreads), 1, RopeThreads, 0, a);
+        // Lanes of a head: it lies in one warp.
+        int half = a.HeadDim / 2, work = half % 4 == 0 ? half / 4 : half;
+        a.Lanes = Math.Min(32, (int)BitOperations.RoundUpToPowerOf2((uint)work));
+        int threads = (a.Heads + 2 * a.KvHeads) * a.Lanes;
+        (format == KvFormat.Int8 ? _ropeInt8 : _rope)[(int)element].Launch(batch * a.Rows, CeilDiv(threads, RopeThreads), 1, RopeThreads, 0, a);
     }
 
     // Width of the instance for a head.
-    private static int Width(int headDim) => Math.Max(16, (int)BitOperations.RoundUpToPowerOf2((uint)headDim));
+    private static int Width(int headDim, KvFormat format = KvFormat.F16) =>
+        Math.Max(format == KvFormat.Int8 ? 32 : 16, (int)BitOperations.RoundUpToPowerOf2((uint)headDim));
 
     private static int Index(int width) => BitOperations.Log2((uint)width) - 4;
 
     // Two stages of a tile of keys and one of values, 64 positions of them or 32 of width 128.
-    private static int TileBytes(int width) => 2 * 2 * (width == 128 ? 32 : 64) * width * sizeof(ushort);
+    private static int TileBytes(int width, KvFormat format = KvFormat.F16) => 2 * StageBytes(width, width == 128 ? 32 : 64, format);
 
-    // Two stages of 16 positions for each warp.
-    private static int DecodeBytes(int width) => 4 * 2 * 2 * 16 * width * sizeof(ushort);
+    // Two stages of 16 positions for each warp; afterwards outputs of 16 rows of each warp, their maxima and sums.
+    private static int DecodeBytes(int width, KvFormat format = KvFormat.F16) =>
+        4 * Math.Max(2 * StageBytes(width, DecodeRows, format), DecodeRows * (width + 10) * sizeof(float));
+
+    private static int StageBytes(int width, int positions, KvFormat format) =>
+        2 * positions * (format == KvFormat.Int8 ? width + sizeof(float) : width * sizeof(ushort));
 
     private static int CeilDiv(int a, int b) => (int)(((long)a + b - 1) / b);
 }

@@ -22,7 +22,7 @@ public sealed partial class CudaBackend
         int headDim = x.Columns / (3 * heads);
         Require(headDim <= AttentionKernels.MaxHeadDim, "heads are wider than 128");
         Require(y.Rows == x.Rows && y.Columns == heads * headDim, "destination is not [rows, heads * headDim]");
-        Require(x.Element == Element.F16, "query, key and value are not f16");
+        Require(x.Element != Element.F32, "query, key and value are not f16 or bf16");
         if (x.Rows == 0) return;
         Attention.Vision(
             new VisionAttentionArguments
@@ -37,7 +37,7 @@ public sealed partial class CudaBackend
                 HeadDim = headDim,
                 Scale = AttentionKernels.Scale(headDim),
             },
-            batch);
+            x.Element, batch);
         Keep(y, x);
     }
 
@@ -73,7 +73,7 @@ public sealed partial class CudaBackend
                 KvHeads = kvHeads,
                 HeadDim = headDim,
             },
-            x.Element, batch: 1);
+            x.Element, kv.Shape.Format, batch: 1);
         Keep(q, x, rope, kv);
     }
 
@@ -88,7 +88,7 @@ public sealed partial class CudaBackend
         if (q.Rows == 0) return;
         if (AttentionKernels.IsDecode(q.Rows, heads / kvHeads))
         {
-            int splits = Attention.Splits(length, q.Rows, heads, kvHeads, headDim, batch: 1);
+            int splits = Attention.Splits(length, q.Rows, heads, kv.Shape, batch: 1);
             long bytes = AttentionKernels.PartialBytes(splits, q.Rows, heads, headDim, batch: 1);
             Attention.Decode(
                 new DecodeAttentionArguments
@@ -109,27 +109,29 @@ public sealed partial class CudaBackend
                     HeadDim = headDim,
                     Scale = AttentionKernels.Scale(headDim),
                 },
-                batch: 1, splits, bytes == 0 ? 0 : Scratch(bytes));
+                kv.Shape.Format, batch: 1, splits, bytes == 0 ? 0 : Scratch(bytes));
         }
         else
         {
-            Attention.Prefill(new PrefillAttentionArguments
-            {
-                Output = y.Address,
-                OutputStride = y.Stride,
-                OutputElement = (int)y.Element,
-                Query = q.Address,
-                QueryStride = q.Stride,
-                Keys = kv.Keys(layer),
-                Values = kv.Values(layer),
-                Pages = kv.Pages,
-                Rows = q.Rows,
-                First = first,
-                Heads = heads,
-                KvHeads = kvHeads,
-                HeadDim = headDim,
-                Scale = AttentionKernels.Scale(headDim),
-            });
+            Attention.Prefill(
+                new PrefillAttentionArguments
+                {
+                    Output = y.Address,
+                    OutputStride = y.Stride,
+                    OutputElement = (int)y.Element,
+                    Query = q.Address,
+                    QueryStride = q.Stride,
+                    Keys = kv.Keys(layer),
+                    Values = kv.Values(layer),
+                    Pages = kv.Pages,
+                    Rows = q.Rows,
+                    First = first,
+                    Heads = heads,
+                    KvHeads = kvHeads,
+                    HeadDim = headDim,
+                    Scale = AttentionKernels.Scale(headDim),
+                },
+                kv.Shape.Format);
         }
 
         Keep(y, q, kv);

@@ -98,7 +98,7 @@ public sealed partial class CudaBackend : IBackend
     }
 
     /// <inheritdoc/>
-    public bool Holds(KvFormat format) => format == KvFormat.F16;
+    public bool Holds(KvFormat format) => CudaKvCache.Holds(format);
 
     /// <inheritdoc/>
     public Tensor CreateTensor(int rows, int columns, Precision precision = Precision.Full)

@@ -1,14 +1,17 @@
 namespace LlavaSp.Backends.Cuda;
 
 /// <summary>
-/// Keys and values in device memory, f16, in pages of <see cref="PagePositions"/> positions that are allocated when they are first written (kernels/README.md,
-/// Key-value cache). One block of memory holds a page of every layer: [layers][keys, values][kvHeads][64][headDim]. Page numbers count, from the first block on,
-/// in pages of one layer's keys; every block begins at a whole number of them, so that one table serves all layers.
+/// Keys and values in device memory, f16 or int8, in pages of <see cref="PagePositions"/> positions that are allocated when they are first written
+/// (kernels/README.md, Key-value cache). One block of memory holds a page of every layer: [layers][keys, values][kvHeads][64 positions, then their scales]. Page
+/// numbers count, from the first block on, in pages of one layer's keys; every block begins at a whole number of them, so that one table serves all layers.
 /// </summary>
 internal sealed class CudaKvCache : KvCache
 {
     /// <summary>Positions of a page.</summary>
     public const int PagePositions = 64;
+
+    // Positions of int8 are whole numbers of so many bytes.
+    private const int LineUnit = 16;
 
     private readonly CudaDevice _device;
     private readonly DeviceBlock _table;
@@ -17,16 +20,20 @@ internal sealed class CudaKvCache : KvCache
     private ulong _first;
 
     /// <summary>An empty cache: only the page table is allocated.</summary>
-    /// <exception cref="ArgumentException">The shape is no cache, or not of f16.</exception>
+    /// <exception cref="ArgumentException">The shape is no cache, or of a format that the kernels do not have.</exception>
     public CudaKvCache(CudaDevice device, KvCacheShape shape) : base(shape)
     {
         if (shape.Layers < 1 || shape.KvHeads < 1 || shape.HeadDim < 2 || shape.HeadDim % 2 != 0 || shape.Capacity < 1)
             throw new ArgumentException($"{shape} is no cache", nameof(shape));
-        if (shape.Format != KvFormat.F16) throw new ArgumentException("this device holds keys and values in f16", nameof(shape));
+        if (!Holds(shape.Format)) throw new ArgumentException("this device holds keys and values in f16 or int8", nameof(shape));
         _device = device;
-        _pageBytes = (long)shape.KvHeads * PagePositions * shape.HeadDim * sizeof(ushort);
+        int padding = shape.Format == KvFormat.Int8 ? (shape.HeadDim + LineUnit - 1) / LineUnit * LineUnit - shape.HeadDim : 0;
+        _pageBytes = (long)shape.KvHeads * PagePositions * (shape.BytesOfHead + padding);
         _table = device.Allocate(PagesOf(shape.Capacity) * sizeof(int), "the page table of a key-value cache");
     }
+
+    /// <summary>Whether there are kernels for a format.</summary>
+    public static bool Holds(KvFormat format) => format is KvFormat.F16 or KvFormat.Int8;
 
     /// <summary>The table on the device: page number of each 64 positions, for as many as <see cref="Reserve"/> was asked for.</summary>
     public ulong Pages => _table.Address;

@@ -154,7 +154,7 @@ internal sealed unsafe class DevicePool(ContextHandle context, StreamHandle stre
         (long free, long total) = MemoryOfDevice();
         return new DeviceException(
             $"out of device memory: {what} needs {Megabytes(size)}, {Megabytes(free)} of {Megabytes(total)} are free, {Megabytes(UsedBytes)} are in use here: "
-            + "take smaller weights (--weights int8 or int4) or a shorter context")
+            + "take smaller weights (--weights int8 or int4), a smaller key-value cache (--kv int8) or a shorter context")
         {
             IsOutOfMemory = true,
         };

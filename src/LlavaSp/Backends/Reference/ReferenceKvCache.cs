@@ -1,3 +1,5 @@
+using LlavaSp.Quantization;
+
 namespace LlavaSp.Backends.Reference;
 
 /// <summary>Keys and values in managed memory: [layers][capacity, kvHeads * headDim], rounded to the cache's format when written.</summary>
@@ -19,11 +21,8 @@ internal sealed class ReferenceKvCache : KvCache
     /// <summary>[headDim] of one position and head.</summary>
     public Span<float> Value(int layer, int position, int head) => At(_values, layer, position, head);
 
-    public void Round(Span<float> written)
-    {
-        if (Shape.Format != KvFormat.F16) return;
-        foreach (ref float x in written) x = (float)(Half)x;
-    }
+    /// <summary>What was written to a key or a value becomes what the format makes of it.</summary>
+    public void Round(Span<float> written) => KvQuantizer.Round(written, Shape.Format);
 
     private Span<float> At(float[][] data, int layer, int position, int head) =>
         data[layer].AsSpan((position * Shape.KvHeads + head) * Shape.HeadDim, Shape.HeadDim);

@@ -13,19 +13,22 @@ public sealed class CudaDecodeStepTests
     private const int Steps = 70, Rounds = 4;
 
     [Theory]
-    [InlineData("f16")]
-    [InlineData("int8")]
-    [InlineData("int4:32")]
-    public void RecordedStepsGiveTheSameBits(string weights)
+    [InlineData("f16", KvFormat.F16)]
+    [InlineData("f16", KvFormat.Int8)]
+    [InlineData("int8", KvFormat.F16)]
+    [InlineData("int4:32", KvFormat.F16)]
+    public void RecordedStepsGiveTheSameBits(string weights, KvFormat kv)
     {
-        float[][] logits = [Run(weights, recorded: false), Run(weights, recorded: true)];
+        float[][] logits = [Run(weights, kv, recorded: false), Run(weights, kv, recorded: true)];
         Assert.Equal(0, TensorComparison.Difference(logits[0], logits[1]));
     }
 
-    [Fact]
-    public void AStepAllocatesNothing()
+    [Theory]
+    [InlineData(KvFormat.F16)]
+    [InlineData(KvFormat.Int8)]
+    public void AStepAllocatesNothing(KvFormat kv)
     {
-        using LlavaSpModel model = Load("f16", recorded: true);
+        using LlavaSpModel model = Load("f16", kv, recorded: true);
         using LlavaSpSession session = model.CreateSession(8 + 6 * Rounds + Steps);
         SequenceRunner runner = Prefilled(model, session);
         for (int i = 0; i < Steps; i++) runner.Step(model.Backend.Argmax(runner.Logits));
@@ -41,9 +44,9 @@ public sealed class CudaDecodeStepTests
         Assert.Equal(0, least);
     }
 
-    private static float[] Run(string weights, bool recorded)
+    private static float[] Run(string weights, KvFormat kv, bool recorded)
     {
-        using LlavaSpModel model = Load(weights, recorded);
+        using LlavaSpModel model = Load(weights, kv, recorded);
         using LlavaSpSession session = model.CreateSession(8 + Steps);
         SequenceRunner runner = Prefilled(model, session);
         var logits = new float[Steps * 512];
@@ -64,9 +67,9 @@ public sealed class CudaDecodeStepTests
         return session.Runner;
     }
 
-    private static LlavaSpModel Load(string weights, bool recorded)
+    private static LlavaSpModel Load(string weights, KvFormat kv, bool recorded)
     {
-        var options = new LoadOptions { VisionTower = TestModels.VisionTower, Weights = WeightFormat.Parse(weights) };
+        var options = new LoadOptions { VisionTower = TestModels.VisionTower, Weights = WeightFormat.Parse(weights), KvFormat = kv };
         using ModelCheckpoint checkpoint = ModelCheckpoint.Open(new ModelLocation(Goldens.Checkpoint("pooling-f32"), null, TestModels.VisionTower));
         return LlavaSpModel.Load(checkpoint, null, options, 0, _ =>
         {

@@ -16,6 +16,7 @@ public sealed class CudaDeviceTests
         Assert.StartsWith($"sm_{cuda.Device.ComputeCapability} ", cuda.Info.InstructionSet, StringComparison.Ordinal);
         Assert.True(cuda.Info.Threads > 0);
         Assert.False(((IBackend)cuda).Holds(KvFormat.F32));
+        Assert.True(((IBackend)cuda).Holds(KvFormat.Int8));
     }
 
     [Fact]
