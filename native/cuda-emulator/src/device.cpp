@@ -132,10 +132,10 @@ CUresult cuDeviceGetAttribute(int* value, int attribute, CUdevice device) {
             *value = 2;
             break;
         case 75:  // COMPUTE_CAPABILITY_MAJOR
-            *value = 8;
+            *value = setting("LSP_EMULATOR_CAPABILITY", 80) / 10;
             break;
         case 76:  // COMPUTE_CAPABILITY_MINOR
-            *value = 0;
+            *value = setting("LSP_EMULATOR_CAPABILITY", 80) % 10;
             break;
         case 81:  // MAX_SHARED_MEMORY_PER_MULTIPROCESSOR
             *value = 164 * 1024;

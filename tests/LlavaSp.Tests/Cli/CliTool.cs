@@ -44,24 +44,28 @@ internal static partial class CliTool
 
     public static CliResult Run(params string[] arguments) => Run("", arguments);
 
-    public static CliResult Run(string input, string[] arguments, string? cache = null)
+    public static CliResult Run(string input, string[] arguments, string? cache = null, string[]? environment = null)
     {
-        using Process process = Start(arguments, cache);
+        using Process process = Start(arguments, cache, environment: environment);
         Task<string> output = process.StandardOutput.ReadToEndAsync(), error = process.StandardError.ReadToEndAsync();
         process.StandardInput.Write(input);
         process.StandardInput.Close();
         return new CliResult(WaitForExit(process), output.Result, error.Result);
     }
 
+    /// <summary>As above, with variables of the environment, NAME=VALUE.</summary>
+    public static CliResult RunWith(string[] environment, params string[] arguments) => Run("", arguments, environment: environment);
+
     /// <summary>Starts the tool with all three streams redirected.</summary>
     /// <param name="arguments">Its arguments.</param>
     /// <param name="cache">Where it unpacks the embedded checkpoint; null takes the cache of all runs.</param>
     /// <param name="kilobytesOfFiles">Limit on the size of its files; null for none.</param>
-    public static Process Start(string[] arguments, string? cache = null, int? kilobytesOfFiles = null)
+    /// <param name="environment">Variables, NAME=VALUE.</param>
+    public static Process Start(string[] arguments, string? cache = null, int? kilobytesOfFiles = null, string[]? environment = null)
     {
         string configuration = new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
         string tool = Path.GetFullPath(Path.Combine(Goldens.Root, "..", "..", "src", "LlavaSp.Cli", "bin", configuration, "net10.0", "llava-sp.dll"));
-        string[] command = ["env", "--default-signal=INT,TERM,HUP", "dotnet", tool, .. arguments];
+        string[] command = ["env", "--default-signal=INT,TERM,HUP", .. environment ?? [], "dotnet", tool, .. arguments];
         if (kilobytesOfFiles is { } limit) command = ["bash", "-c", $"ulimit -f {limit}; exec \"$@\"", "limited", .. command];
         var start = new ProcessStartInfo(command[0], command[1..])
         {

@@ -3,6 +3,7 @@ using System.Text.Json;
 using LlavaSp.Backends;
 using LlavaSp.Generation;
 using LlavaSp.Imaging;
+using LlavaSp.Tests.Generation;
 using LlavaSp.Text;
 
 namespace LlavaSp.Tests.Cli;
@@ -196,5 +197,20 @@ public sealed class DescribeTests
         Process process = CliTool.Start(["describe", CliTool.Shapes, "--device", "reference", "--max-new-tokens", "1300"]);
         process.StandardInput.Close();
         return process;
+    }
+
+    [Fact]
+    public void AnOlderGpuTakesF16AndRefusesBF16()
+    {
+        string[] turing = ["LSP_EMULATOR_CAPABILITY=75"];
+        string[] arguments =
+        [
+            "describe", CliTool.Shapes, "--prompt", Prompt, "--device", "cuda-emulator", "--max-new-tokens", "1", "--model", Goldens.Checkpoint("pooling-bf16"),
+            "--vision-tower", TestModels.VisionTower,
+        ];
+        CliTool.RunWith(turing, [.. arguments, "--weights", "bf16"]).IsRefusal("is sm_75, bf16 needs sm_80 or newer: use --weights f16");
+        JsonElement json = CliTool.RunWith(turing, [.. arguments, "--json"]).Json;
+        Assert.Equal("f16", json.GetProperty("weights").GetString());
+        Assert.Contains("does not hold the checkpoint's bf16", json.GetProperty("weights_reason").GetString(), StringComparison.Ordinal);
     }
 }

@@ -98,6 +98,32 @@ KERNEL(test_mma_s8, 32, 1)(int* c, const uint32_t* a, const uint32_t* b) {
 }
 REGISTER_KERNEL(test_mma_s8);
 
+// c [16, 8] = a [16, 16] b [8, 16]^T, rounded to bf16 on the way; one warp.
+KERNEL(test_mma_bf16, 32, 1)(float* c, const f32x2* a, const f32x2* b) {
+    const int g = lane_id() / 4, t = lane_id() % 4;
+    const auto pair = [](const f32x2* from) {
+        const f32x2 v = ldg(from);
+        return to_bf16x2(v.x, v.y).bits;
+    };
+    const uint32_t left[4] = {pair(a + g * 8 + t), pair(a + (g + 8) * 8 + t), pair(a + g * 8 + t + 4),
+                              pair(a + (g + 8) * 8 + t + 4)};
+    const uint32_t right[2] = {pair(b + g * 8 + t), pair(b + g * 8 + t + 4)};
+    float sums[4] = {};
+    mma<bf16>(sums, left, right);
+    for (int i = 0; i < 4; i++) stg(c + (g + i / 2 * 8) * 8 + t * 2 + i % 2, sums[i]);
+}
+REGISTER_KERNEL(test_mma_bf16);
+
+// bits [n] = x [n] as bf16, back [n] = what they stand for.
+KERNEL(test_bf16, 256, 1)(bf16* bits, float* back, const float* x, int n) {
+    for (int i = block_x() * block_threads() + thread_x(); i < n; i += grid_x() * block_threads()) {
+        const bf16 value = to_bf16(ldg(x + i));
+        stg(bits + i, value);
+        stg(back + i, to_float(bf16x2{uint32_t(value.bits) << 16}).y);
+    }
+}
+REGISTER_KERNEL(test_bf16);
+
 // y [16 x 8 halves] = x [8 x 16 halves]^T through ldmatrix; one warp.
 KERNEL(test_transpose, 32, 1)(uint32_t* y, const u32x4* x) {
     u32x4* rows = reinterpret_cast<u32x4*>(shared_memory());

@@ -85,6 +85,62 @@ TEST_P(OrderTest, ByteMma) {
     }
 }
 
+TEST_P(OrderTest, BfloatMma) {
+    // Integers of at most 8 bits are exact in bf16; scaled by 2^60 their products are far beyond the range of halves.
+    std::mt19937 random(6);
+    const float scale = 1152921504606846976.0f;
+    std::vector<float> a(16 * 16), b(8 * 16);
+    for (float& value : a) value = float(int(random() % 511) - 255) * scale;
+    for (float& value : b) value = float(int(random() % 511) - 255);
+    const Buffer<float> left(a), right(b), out(16 * 8);
+    CU(run("test_mma_bf16", 1, 32, 0, out.at(), left.at(), right.at()));
+    const auto c = out.values();
+    for (int i = 0; i < 16; i++) {
+        for (int j = 0; j < 8; j++) {
+            float sum = 0;
+            for (int l = 0; l < 16; l++) sum += a[i * 16 + l] * b[j * 16 + l];
+            ASSERT_EQ(sum, c[i * 8 + j]);
+        }
+    }
+}
+
+TEST_P(OrderTest, BfloatsRoundToNearestEven) {
+    std::vector<float> x;
+    std::vector<uint16_t> expected;
+    const auto add = [&](uint32_t bits, uint32_t rounded) {
+        float value;
+        memcpy(&value, &bits, 4);
+        x.push_back(value);
+        expected.push_back(uint16_t(rounded));
+    };
+    for (uint32_t bits = 0; bits < 0x10000; bits++) {
+        if ((bits & 0x7fff) > 0x7f80) {
+            add(bits << 16, 0x7fff);
+            continue;
+        }
+        add(bits << 16, bits);
+        if ((bits & 0x7fff) == 0x7f80) {
+            add(bits << 16 | 1, 0x7fff);  // a NaN whose bits are all in the lower half
+            continue;
+        }
+        add(bits << 16 | 0x7fff, bits);
+        add(bits << 16 | 0x8000, bits + bits % 2);
+        add(bits << 16 | 0x8001, bits + 1);
+    }
+    const int n = int(x.size());
+    const Buffer<float> in(x), back(n);
+    const Buffer<uint16_t> out(n);
+    CU(run("test_bf16", 4, 256, 0, out.at(), back.at(), in.at(), n));
+    const auto bits = out.values();
+    const auto values = back.values();
+    for (int i = 0; i < n; i++) {
+        ASSERT_EQ(expected[i], bits[i]) << x[i];
+        uint32_t whole;
+        memcpy(&whole, &values[i], 4);
+        ASSERT_EQ(uint32_t(expected[i]) << 16, whole) << x[i];
+    }
+}
+
 TEST_P(OrderTest, TransposedMatrices) {
     std::vector<uint16_t> x(8 * 16);
     for (size_t i = 0; i < x.size(); i++) x[i] = uint16_t(i);

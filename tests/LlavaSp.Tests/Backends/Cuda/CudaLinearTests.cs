@@ -123,22 +123,79 @@ public sealed class CudaLinearTests
         new Case(2, 48, 300, name) { Int8 = true, Norm = true }.Check(cuda);
     }
 
+    /// <summary>Activations of a million, which as f16 are infinite, with every form; relative to their size as exact as small ones.</summary>
     [Fact]
-    public void WhatIsNotANumberStaysInItsRow()
+    public void ActivationsBeyondTheRangeOfHalvesStayFiniteInBF16()
     {
-        foreach (bool int8 in new[] { false, true })
+        using var pair = new CudaPair(operand: Element.BF16);
+        const int n = 48, k = 200;
+        float[] w = CpuTesting.Random(n * k, 2, 1 / MathF.Sqrt(k));
+        foreach (int m in new[] { 1, 8, 12, 30, 40, 70 })
         {
-            using CudaBackend cuda = CudaTesting.Create(int8Activations: int8);
+            float[] x = CudaTesting.Rounded(CpuTesting.Random(m * k, 1, 1e6f), Element.BF16), residual = CpuTesting.Random(m * n, 3, 1e6f);
+            foreach ((Precision to, Precision from) in CudaTesting.Precisions())
+            {
+                float[][] results = [.. new IBackend[] { pair.Reference, pair.Cuda }.Select(backend =>
+                {
+                    using Weight weight = backend.CreateWeight(new MatrixSource(n, k, w), WeightFormat.BF16);
+                    using Tensor source = pair.Tensor(backend, from, m, k, x), y = pair.Tensor(backend, to, m, n, residual);
+                    backend.Linear(y, source, weight, new Epilogue(Residual: y));
+                    return y.ToArray();
+                })];
+                Assert.True(results[0].Max() > 2 * 65504f, "the case has no large result");
+                for (int i = 0; i < results[0].Length; i++)
+                {
+                    float allowed = 10 + (to == Precision.Operand ? MathF.Abs(results[0][i]) * CudaTesting.RoundingOf(Element.BF16) : 0);
+                    Assert.True(MathF.Abs(results[0][i] - results[1][i]) <= allowed, $"{m} rows: element {i} is {results[1][i]}, not {results[0][i]}");
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void OperandsOfAnotherTypeThanTheWeightsAreRefused()
+    {
+        using CudaBackend cuda = CudaTesting.Create();
+        using Weight bf16 = cuda.CreateWeight(new MatrixSource(8, 16, new float[128]), WeightFormat.BF16);
+        using Weight f16 = cuda.CreateWeight(new MatrixSource(8, 16, new float[128]), WeightFormat.F16);
+        foreach (int m in new[] { 2, 70 })
+        {
+            using Tensor halves = cuda.CreateTensor(m, 16, Precision.Operand), y = cuda.CreateTensor(m, 8);
+            ArgumentException thrown = Assert.Throws<ArgumentException>(() => cuda.Linear(y, halves, bf16));
+            Assert.Contains("F16", thrown.Message, StringComparison.Ordinal);
+            cuda.UseWeights(WeightFormat.BF16);
+            using Tensor bfloats = cuda.CreateTensor(m, 16, Precision.Operand), row = cuda.CreateTensor(m, 8, Precision.Operand);
+            cuda.UseWeights(WeightFormat.F16);
+            Assert.Throws<ArgumentException>(() => cuda.Linear(y, bfloats, f16));
+            Assert.Throws<ArgumentException>(() => cuda.Linear(row, bfloats, f16));
+            Assert.Throws<ArgumentException>(() => cuda.Linear(y, halves, f16, new Epilogue(Residual: row)));
+            Assert.Throws<ArgumentException>(() => cuda.Copy(bfloats, halves));
+            Assert.Throws<ArgumentException>(() => cuda.Embed(row.Slice(0, 1), cuda.CreateWeight(new MatrixSource(2, 8, new float[16]), WeightFormat.F16), [0]));
+        }
+    }
+
+    [Theory]
+    [InlineData("f16", false)]
+    [InlineData("bf16", false)]
+    [InlineData("int8", false)]
+    [InlineData("int8", true)]
+    [InlineData("int4", false)]
+    public void WhatIsNotANumberStaysInItsRow(string name, bool int8)
+    {
+        var format = WeightFormat.Parse(name);
+        foreach (Precision precision in CudaTesting.FullAndOperand)
+        {
+            using CudaBackend cuda = CudaTesting.Create(int8Activations: int8, weights: format);
             foreach (int m in new[] { 2, 10, 20, 40 })
             {
                 const int n = 24, k = 72;
                 float[] x = CpuTesting.Random(m * k, 1);
                 x[k + 5] = float.NaN;
-                using Weight weight = cuda.CreateWeight(new MatrixSource(n, k, CpuTesting.Random(n * k, 2)), WeightFormat.Int8());
-                using Tensor source = CudaTesting.Tensor(cuda, Precision.Operand, m, k, x), y = cuda.CreateTensor(m, n);
+                using Weight weight = cuda.CreateWeight(new MatrixSource(n, k, CpuTesting.Random(n * k, 2)), format);
+                using Tensor source = CudaTesting.Tensor(cuda, precision, m, k, x, cuda.OperandElement), y = cuda.CreateTensor(m, n, precision);
                 cuda.Linear(y, source, weight);
                 float[] result = y.ToArray();
-                for (int i = 0; i < m * n; i++) Assert.True(float.IsNaN(result[i]) == (i / n == 1), $"{m} rows, int8 {int8}: row {i / n} is {result[i]}");
+                for (int i = 0; i < m * n; i++) Assert.True(float.IsNaN(result[i]) == (i / n == 1), $"{m} rows, {name} {precision}: row {i / n} is {result[i]}");
             }
         }
     }

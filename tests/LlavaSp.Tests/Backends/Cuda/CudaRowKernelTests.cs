@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using LlavaSp.Backends;
 using LlavaSp.Backends.Cuda;
 using LlavaSp.Quantization;
@@ -126,6 +127,58 @@ public sealed class CudaRowKernelTests
                     backend.Embed(y, w, ids);
                 });
             }
+        }
+    }
+
+    /// <summary>Numbers that halves do not hold, and what is no number, through every kernel from and to bf16.</summary>
+    [Fact]
+    public void LargeNumbersAndNaNPassInBF16()
+    {
+        using var pair = new CudaPair(operand: Element.BF16);
+        const int rows = 3, columns = 70;
+        foreach ((Precision to, Precision from) in CudaTesting.Precisions())
+        {
+            // Positive, so that in the gated form silu(gate) is as large as gate.
+            float[] x = Array.ConvertAll(Random(rows * columns, 5, 1e6f), MathF.Abs), weight = Random(columns, 6), bias = Random(columns, 7);
+            float[] gateUp = [.. Enumerable.Range(0, 2 * rows * columns).Select(i => i / columns % 2 == 0 ? x[i / 2 / columns * columns + i % columns] : 1)];
+            pair.Same(to, rows, columns, 0, (backend, y) => backend.Copy(y, pair.Tensor(backend, from, rows, columns, x)));
+            pair.Same(to, rows, columns, 2, (backend, y) => backend.Activate(y, pair.Tensor(backend, from, rows, columns, x), Activation.Gelu));
+            pair.Same(to, rows, columns, 2, (backend, y) => backend.GatedActivation(y, pair.Tensor(backend, from, rows, 2 * columns, gateUp)));
+            pair.Same(to, rows, columns, 2e-5f, (backend, y) =>
+                backend.RmsNorm(y, pair.Tensor(backend, from, rows, columns, x), Tensor(backend, 1, columns, weight), 1e-5f));
+            pair.Same(to, rows, columns, 2e-5f, (backend, y) => backend.LayerNorm(
+                y, pair.Tensor(backend, from, rows, columns, x), Tensor(backend, 1, columns, weight), Tensor(backend, 1, columns, bias), 1e-5f));
+
+            x[columns + 3] = float.NaN;
+            gateUp[2 * columns + 3] = float.NaN;
+            using Tensor source = pair.Tensor(pair.Cuda, from, rows, columns, x), gates = pair.Tensor(pair.Cuda, from, rows, 2 * columns, gateUp);
+            using Tensor result = pair.Cuda.CreateTensor(rows, columns, to);
+            using Tensor scale = Tensor(pair.Cuda, 1, columns, weight), shift = Tensor(pair.Cuda, 1, columns, bias);
+            Check(() => pair.Cuda.Copy(result, source), wholeRow: false);
+            Check(() => pair.Cuda.Activate(result, source, Activation.QuickGelu), wholeRow: false);
+            Check(() => pair.Cuda.GatedActivation(result, gates), wholeRow: false);
+            Check(() => pair.Cuda.RmsNorm(result, source, scale, 1e-5f), wholeRow: true);
+            Check(() => pair.Cuda.LayerNorm(result, source, scale, shift, 1e-5f), wholeRow: true);
+
+            void Check(Action operation, bool wholeRow, [CallerArgumentExpression(nameof(operation))] string what = "")
+            {
+                operation();
+                float[] values = result.ToArray();
+                for (int i = 0; i < values.Length; i++)
+                    Assert.True(float.IsNaN(values[i]) == (wholeRow ? i / columns == 1 : i == columns + 3), $"{what} from {from} to {to}: element {i} is {values[i]}");
+            }
+        }
+    }
+
+    [Fact]
+    public void QueriesAreHalvesWhateverTheWeights()
+    {
+        foreach (WeightFormat format in new[] { WeightFormat.F16, WeightFormat.BF16, WeightFormat.Int8() })
+        {
+            using CudaBackend cuda = CudaTesting.Create(weights: format);
+            using Tensor query = cuda.CreateTensor(1, 8, Precision.Query), operand = cuda.CreateTensor(1, 8, Precision.Operand);
+            Assert.Equal(Element.F16, ((CudaTensor)query).Element);
+            Assert.Equal(format == WeightFormat.BF16 ? Element.BF16 : Element.F16, ((CudaTensor)operand).Element);
         }
     }
 
