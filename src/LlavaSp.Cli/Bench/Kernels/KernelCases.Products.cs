@@ -38,6 +38,7 @@ internal sealed partial class KernelCases
     private void AddProduct(string stage, string what, Linear linear, int batch, double launches)
     {
         (int m, int n, int k) = (linear.M, linear.N, linear.K);
+        _model = linear.Int8Activations ? linear.Format.ToString() : $"{linear.Format}, f16 activations";
         bool int8Mma = linear.Format.Kind == WeightKind.Int8 && linear.Int8Activations, fusesNorm = linear.Norm && LinearPlan.FusesNorm(m);
         if (linear.Norm && !fusesNorm) AddNorm(stage, centred: false, m, k, batch, launches);
         LinearForm form = LinearPlan.Choose(m, n, _multiprocessors, int8Mma, linear.Gated);
@@ -49,8 +50,7 @@ internal sealed partial class KernelCases
         double x = integers ? m * (k + (double)linear.Format.Groups(k) * sizeof(float)) : (double)m * k * Bytes(fusesNorm ? Precision.Full : Precision.Operand);
         double bytes = rows * linear.Format.RowBytes(k) + x + (double)m * n * (Bytes(linear.To) + (linear.Residual ? sizeof(float) : 0))
             + sizeof(float) * ((linear.Bias ? n : 0) + (fusesNorm ? k : 0));
-        string weights = linear.Format.Kind == WeightKind.Int8 && !linear.Int8Activations ? $"{linear.Format}, f16 activations" : linear.Format.ToString();
-        Add(new KernelCase(stage, kernel, Invariant($"{what} {m} x {rows} x {k}"), weights, batch)
+        Add(new KernelCase(stage, kernel, Invariant($"{what} {m} x {rows} x {k}"), _model, batch)
         {
             Launches = launches,
             MinimumBytes = bytes,
