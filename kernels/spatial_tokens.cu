@@ -114,7 +114,7 @@ struct Features {
 };
 
 /// The warp's first row tile; the others follow kWarps apart.
-DEVICE int first_row_tile() { return block_y() * kBlockRowTiles + warp_id(); }
+DEVICE int first_row_tile() { return block_z() * kBlockRowTiles + warp_id(); }
 /// How many the warp has.
 DEVICE int count_row_tiles(int width) {
     const int left = ceil_div(width, 16) - first_row_tile();
@@ -135,8 +135,8 @@ static_assert(sizeof(Piece) <= kPieceBytes, "no room for the piece");
 /// The block's first piece, or the one behind `piece`; an empty one if there is none. For one thread.
 DEVICE void next_piece(Piece* piece, const uint64_t* table, int convolutions, int quads, int d, int tiles, int width,
                        bool begun) {
-    const int position = begun ? piece->next : int(int64_t(quads) * block_x() / grid_x());
-    const int end = int(int64_t(quads) * (block_x() + 1) / grid_x());
+    const int position = begun ? piece->next : int(int64_t(quads) * block_y() / grid_y());
+    const int end = int(int64_t(quads) * (block_y() + 1) / grid_y());
     int index = begun ? piece->index : 0;
     while (index + 1 < convolutions && load_convolution(table, index + 1).first <= position) index++;
     const Convolution convolution = load_convolution(table, index);
@@ -147,7 +147,7 @@ DEVICE void next_piece(Piece* piece, const uint64_t* table, int convolutions, in
 /// Writes stage `step` of x [8 tokens][512 columns]: the columns of up to 8 quads.
 template <int Kind>
 DEVICE void stage_columns(unsigned char* stage, Features features, const Piece* piece, int tiles, int step) {
-    const int tile0 = block_z() * kTokens, tokens = minimum(kTokens, tiles - tile0);
+    const int tile0 = block_x() * kTokens, tokens = minimum(kTokens, tiles - tile0);
     const int size = lds(&piece->convolution.size), columns = lds(&piece->convolution.columns);
     const int from = lds(&piece->first) + step * kStageQuads, to = minimum(from + kStageQuads, lds(&piece->last));
     features.d = lds(&piece->d);
@@ -230,8 +230,8 @@ DEVICE void spatial_tokens(float* partial, const Features& features, const uint6
 
         const int rows = lds(&piece->width), all = lds(&piece->tiles);
         const int lane = lane_id(), row_tile = first_row_tile(), count = count_row_tiles(rows);
-        const int tile0 = block_z() * kTokens, tokens = minimum(kTokens, all - tile0);
-        float* slot = partial + (int64_t(block_x() + lds(&piece->index)) * all + tile0) * rows;
+        const int tile0 = block_x() * kTokens, tokens = minimum(kTokens, all - tile0);
+        float* slot = partial + (int64_t(block_y() + lds(&piece->index)) * all + tile0) * rows;
 #pragma unroll
         for (int r = 0; r < kRowTiles; r++) {
 #pragma unroll
@@ -248,7 +248,8 @@ DEVICE int block_of(int quad, int blocks, int quads) { return int(((int64_t(quad
 
 }  // namespace
 
-// grid (blocks, width / 512, tiles / 8), each rounded up; shared memory 2 * 8 * 1040 + 128 bytes.
+// grid (tiles / 8, blocks, width / 512), each rounded up, so that passes over more tiles find the weights in the second
+// cache; shared memory 2 * 8 * 1040 + 128 bytes.
 // table: five 64-bit words for each convolution, in order; quads: of a row of all convolutions together.
 #define SPATIAL_TOKENS(name, kind)                                                                                    \
     KERNEL(name, kThreads, 2)                                                                                         \
