@@ -1,7 +1,7 @@
 // conv_CM of the detail fusion (DFI): k x k with a stride over the grid, as an implicit GEMM. Called by
 // CudaBackend.DetailFusion; fusion_normalise (detail_fusion.cu) adds what the splits leave.
 //
-//   features  [tiles * grid * grid, d]           float32 or f16
+//   features  [tiles * grid * grid, d]           float32, f16 or bf16; become the type of the weights, for integers f16
 //   weights   [width, k*k*d]                     packed; columns position-major, channel-minor
 //   partial   [splits][tiles * positions][width] float32; positions = side * side, side = (grid - k) / stride + 1
 //
@@ -18,9 +18,9 @@
 // (below 5 % of the bytes of the weights) and added in order: the same bits in every run.
 //
 // 7B case: k 16, stride 2, grid 24, d 1024, width 512, 25 positions: 134 M weights, each read once.
-//   bytes: f16 268 MB, int8 136 MB, int4 69 MB (group 128, with scales), features 1.2 MB (f16), partial sums of 32
-//   splits, written and read (3.3 MB). The features are read by each of 4 blocks of rows, out of the second cache but
-//   for the first.
+//   bytes: f16 and bf16 268 MB, int8 136 MB, int4 69 MB (group 128, with scales), features 1.2 MB (f16), partial sums
+//   of 32 splits, written and read (3.3 MB). The features are read by each of 4 blocks of rows, out of the second cache
+//   but for the first.
 //   Operations: 6.7 G (8.6 G with the empty columns).
 //   floor: RTX 4090 (1,008 GB/s, 165 TFLOP/s) 0.27 / 0.14 / 0.07 ms; Jetson AGX Orin (204 GB/s) 1.3 / 0.67 / 0.34 ms.
 // Occupancy: 128 blocks of 16 warps (64 columns: 8), one for each SM of the RTX 4090, a third of its warps: more blocks
@@ -113,7 +113,8 @@ struct CellStages {
             float values[8] = {0, 0, 0, 0, 0, 0, 0, 0};
             add_8_elements(values, shape.features, shape.element,
                            int64_t(from) * shape.ld + chunk * kQuadColumns + eight * 8);
-            stage_eight<Kind>(stage + (tile * tile_cells + y * pitch + x) * kCellBytes, eight, to_8_halves(values));
+            stage_eight<Kind>(stage + (tile * tile_cells + y * pitch + x) * kCellBytes, eight,
+                              to_8_halves<WeightOperand<Kind>>(values));
         }
     }
 
@@ -166,7 +167,7 @@ struct ColumnStages {
                     }
                 }
             }
-            stage_eight<Kind>(stage + column * kRowBytes, eight, to_8_halves(values));
+            stage_eight<Kind>(stage + column * kRowBytes, eight, to_8_halves<WeightOperand<Kind>>(values));
         }
     }
 
@@ -187,7 +188,7 @@ template <int Kind, typename Stages>
 DEVICE void fusion_conv(float* partial, const u32x4* packed, const f16x2* scales, int group, const Shape& shape) {
     constexpr int kColumnTiles = Stages::kColumnTiles;
     constexpr int kShare = Stages::kWarpsOfRows;
-    constexpr int kBatch = Kind == kWeightF16 ? 1 : 2;  // quads whose weights are loaded before their products
+    constexpr int kBatch = kWeightScaled<Kind> ? 2 : 1;  // quads whose weights are loaded before their products
     // Shared memory: the geometry, which need not occupy registers between its uses; where the quads of a stage are,
     // worked out by one thread each; the stage.
     static_assert(sizeof(Stages) <= kGeometryBytes, "no room for the geometry");
@@ -233,7 +234,7 @@ DEVICE void fusion_conv(float* partial, const u32x4* packed, const f16x2* scales
                 const u32x4* at = quad_address<Kind>(packed, row_tile, quads, quad);
 #pragma unroll
                 for (int l = 0; l < kQuadLoads<Kind>; l++) loads[i][l] = ldg_stream(at + l * kWarp);
-                if (Kind != kWeightF16) batch_scales[i] = scale_table.load(row_tile, quad);
+                if (kWeightScaled<Kind>) batch_scales[i] = scale_table.load(row_tile, quad);
             }
 #pragma unroll
             for (int i = 0; i < kBatch; i++) {
@@ -291,11 +292,14 @@ FUSION_CONV(fusion_conv_cells32_f16, kWeightF16, CellStages<4>);
 FUSION_CONV(fusion_conv_cells32_int8, kWeightInt8, CellStages<4>);
 FUSION_CONV(fusion_conv_cells32_int8mma, kWeightInt8Mma, CellStages<4>);
 FUSION_CONV(fusion_conv_cells32_int4, kWeightInt4, CellStages<4>);
+FUSION_CONV(fusion_conv_cells32_bf16, kWeightBF16, CellStages<4>);
 FUSION_CONV(fusion_conv_cells64_f16, kWeightF16, CellStages<8>);
 FUSION_CONV(fusion_conv_cells64_int8, kWeightInt8, CellStages<8>);
 FUSION_CONV(fusion_conv_cells64_int8mma, kWeightInt8Mma, CellStages<8>);
 FUSION_CONV(fusion_conv_cells64_int4, kWeightInt4, CellStages<8>);
+FUSION_CONV(fusion_conv_cells64_bf16, kWeightBF16, CellStages<8>);
 FUSION_CONV(fusion_conv_columns_f16, kWeightF16, ColumnStages);
 FUSION_CONV(fusion_conv_columns_int8, kWeightInt8, ColumnStages);
 FUSION_CONV(fusion_conv_columns_int8mma, kWeightInt8Mma, ColumnStages);
 FUSION_CONV(fusion_conv_columns_int4, kWeightInt4, ColumnStages);
+FUSION_CONV(fusion_conv_columns_bf16, kWeightBF16, ColumnStages);

@@ -149,7 +149,7 @@ DEVICE void multiply_stage(int stage_offset, int output_warp, int token_warp,
 
 /// Grid: x token tiles, y output tiles.
 template <bool Halves>
-DEVICE void run(const Operands& from, const Epilogue& epilogue) {
+DEVICE void run(const Operands& from, const Epilogue<f16>& epilogue) {
     const int output_warp = warp_id() % Shape::kOutputWarps, token_warp = warp_id() / Shape::kOutputWarps;
     unsigned char* ring = shared_memory();
     float sums[Shape::kOutputTiles][Shape::kTokenTiles][4] = {};
@@ -190,14 +190,14 @@ QUANTIZE_KERNEL(f16);
 #define INT8_KERNEL(name, halves)                                                                                   \
     KERNEL(name, linear_int8::Shape::kThreads, 2)                                                                   \
     (const u32x4* packed, const uint32_t* scales, const unsigned char* x, const float* token_scales,                \
-     const float* bias, const void* residual, void* y, int token_scales_ld, int residual_f16, int residual_ld,      \
-     int y_f16, int y_ld, int m, int n, int k, int group, int activation, int gated) {                              \
+     const float* bias, const void* residual, void* y, int token_scales_ld, int residual_element, int residual_ld,  \
+     int y_element, int y_ld, int m, int n, int k, int group, int activation, int gated) {                          \
         const int padded = padded_columns(k);                                                                       \
         linear_int8::run<halves>(                                                                                   \
             linear_int8::Operands{packed, scales, x, token_scales, token_scales_ld, padded,                         \
                                   padded / linear_int8::kColumns, scale_groups(k, group), scale_shift(group), m, n, \
                                   gated},                                                                           \
-            Epilogue{bias, residual, y, residual_f16, residual_ld, y_f16, y_ld, m, n, activation});                 \
+            Epilogue<f16>{bias, residual, y, residual_element, residual_ld, y_element, y_ld, m, n, activation});    \
     }                                                                                                               \
     REGISTER_KERNEL(name)
 

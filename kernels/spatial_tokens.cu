@@ -3,10 +3,11 @@
 // its weights [width, k*k*d] with a vector of k*k*d numbers for each tile of the picture.
 // Called by CudaBackend.SpatialTokens: spatial_tokens_*, then spatial_tokens_sum.
 //
-//   features  [tiles * grid * grid, d]                   float32 or f16
+//   features  [tiles * grid * grid, d]                   float32, f16 or bf16; become the type of the weights, for
+//                                                        integers f16
 //   weights   [width, k*k*d] for each convolution        packed; columns position-major, channel-minor
 //   partial   [blocks + convolutions - 1][tiles][width]  float32: a slot for every piece of a convolution
-//   y         [tiles * convolutions, width]              float32 or f16
+//   y         [tiles * convolutions, width]              float32, f16 or bf16
 //
 // The weights of all convolutions are one row of quads (64 columns, all rows), cut into equal ranges, one for each
 // block: SMs read equal bytes whatever the sizes of the kernels. A range may run over the end of a convolution: piece
@@ -17,9 +18,9 @@
 // passes.
 //
 // 7B case: d 1024, grid 24, k = 4, 8, 12, 16, 20, 24, width 512: 763 M weights, each read once.
-//   bytes: f16 1,527 MB, int8 775 MB, int4 393 MB (group 128, with scales). Beside them, out of the second cache: the
-//   features once for each convolution (7 MB for a tile), the partial sums of 256 blocks written and read (1 MB for a
-//   tile). Operations: 1.5 G for a tile, two for each weight: bound by bandwidth.
+//   bytes: f16 and bf16 1,527 MB, int8 775 MB, int4 393 MB (group 128, with scales). Beside them, out of the second
+//   cache: the features once for each convolution (7 MB for a tile), the partial sums of 256 blocks written and read
+//   (1 MB for a tile). Operations: 1.5 G for a tile, two for each weight: bound by bandwidth.
 //   floor: RTX 4090 (1,008 GB/s) 1.51 / 0.77 / 0.39 ms; Jetson AGX Orin (204 GB/s) 7.5 / 3.8 / 1.9 ms.
 // Occupancy: 2 blocks of 16 warps at 64 registers, half of sm_80 and sm_90's warps, two thirds of sm_86 and sm_89's.
 // Every warp has 1 to 2 KB of weights under way, 32 to 64 KB for each SM; the RTX 4090 needs 6 KB, the H100 20 KB.
@@ -45,7 +46,7 @@ struct Convolution {
     int size;     // k
     int first;    // its first quad among those of all convolutions
     int quads;    // of a row
-    int group;    // columns that share a scale; 0 for f16
+    int group;    // columns that share a scale; 0 for f16 and bf16
     int columns;  // k * k * d
 };
 
@@ -90,9 +91,10 @@ struct Features {
         return float((bottom - top) * (right - left));
     }
 
-    /// Columns column … column + 7 of the vector that a k x k convolution multiplies; zero past its end.
-    DEVICE u32x4 eight_columns(int tile, int k, int column, int columns) const {
-        float values[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+    /// values: columns column … column + 7 of the vector that a k x k convolution multiplies; zero past its end.
+    DEVICE void eight_columns(float (&values)[8], int tile, int k, int column, int columns) const {
+#pragma unroll
+        for (int i = 0; i < 8; i++) values[i] = 0;
         if (d % 8 == 0) {
             if (column < columns) {
                 const float inverse = 1.0f / add_window(values, tile, k, column / d, column % d);
@@ -109,7 +111,6 @@ struct Features {
                 for (int j = 0; j < 8; j++) values[j] = i == j ? sum[0] * inverse : values[j];
             }
         }
-        return to_8_halves(values);
     }
 };
 
@@ -155,8 +156,9 @@ DEVICE void stage_columns(unsigned char* stage, Features features, const Piece* 
 #pragma unroll 1
     for (int item = thread_x(); item < eights * tokens; item += kThreads) {
         const int tile = item / eights, eight = item % eights;
-        stage_eight<Kind>(stage + tile * kPitch, eight,
-                          features.eight_columns(tile0 + tile, size, from * kQuadColumns + eight * 8, columns));
+        float values[8];
+        features.eight_columns(values, tile0 + tile, size, from * kQuadColumns + eight * 8, columns);
+        stage_eight<Kind>(stage + tile * kPitch, eight, to_8_halves<WeightOperand<Kind>>(values));
     }
 }
 
@@ -175,7 +177,7 @@ DEVICE void multiply_stage(float (&sums)[kRowTiles][1][4], const unsigned char* 
     QuadScales scales[kRowTiles] = {};
 #pragma unroll 1
     for (int quad = from; quad < to; quad++, x += kQuadColumns * 2) {
-        if (Kind != kWeightF16 && (quad == from || scale_table.changes(quad))) {
+        if (kWeightScaled<Kind> && (quad == from || scale_table.changes(quad))) {
 #pragma unroll
             for (int r = 0; r < kRowTiles; r++) {
                 if (r < count) scales[r] = scale_table.load(row_tile + r * kWarps, quad);
@@ -264,6 +266,7 @@ SPATIAL_TOKENS(spatial_tokens_f16, kWeightF16);
 SPATIAL_TOKENS(spatial_tokens_int8, kWeightInt8);
 SPATIAL_TOKENS(spatial_tokens_int8mma, kWeightInt8Mma);
 SPATIAL_TOKENS(spatial_tokens_int4, kWeightInt4);
+SPATIAL_TOKENS(spatial_tokens_bf16, kWeightBF16);
 
 // y [tiles * convolutions, width] = the sums of the pieces. grid (width / 32 rounded up, convolutions, tiles); shared
 // memory 2 KB. Warp w adds pieces w, w + 16, …; then the sixteen sums are added in order.

