@@ -36,6 +36,7 @@ internal static class BenchCommand
         command.Add(repeats);
         var runtime = new RuntimeOptions(command);
         command.Add(json);
+        command.Add(BenchKernelsCommand.Create());
         command.SetAction(parsed =>
         {
             string name = parsed.GetValue(shape)!;

@@ -1,6 +1,5 @@
-using System.Runtime.InteropServices;
-using System.Text;
 using LlavaSp.Backends;
+using LlavaSp.Backends.Cuda;
 using LlavaSp.Backends.Cuda.Driver;
 using LlavaSp.Quantization;
 using static LlavaSp.Tests.Backends.CpuTesting;
@@ -10,7 +9,8 @@ namespace LlavaSp.Tests.Backends.Cuda;
 /// <summary>The vision stages with the channels, the grid and the kernels of the published model (fewer rows or kernels), and what they move there.</summary>
 public sealed class CudaVisionSizeTests
 {
-    private const int Grid = 24, Depth = 1024;
+    private const int Grid = 24, Depth = 1024, Width = 512, Multiprocessors = 128;
+    private const ulong Cache = 4 << 20;
 
     [Theory]
     [InlineData(SpatialMode.Pooling, WeightKind.Int4)]
@@ -35,10 +35,10 @@ public sealed class CudaVisionSizeTests
         using CudaPair pair = new();
         float[] expected = Run(pair.Reference);
         float[] actual = [];
-        EmulatorCounts counts = EmulatorCounts.Of(pair, () => actual = Run(pair.Cuda));
+        IReadOnlyDictionary<string, KernelCount> counts = EmulatorCounts.Of(pair, () => actual = Run(pair.Cuda));
         Near(expected, actual, mode == SpatialMode.Pooling ? 2e-3f : 3e-5f, $"{mode} {kind}");
 
-        EmulatorCounts.Count stream = counts["spatial_tokens_" + (kind == WeightKind.Int4 ? "int4" : "int8")];
+        KernelCount stream = counts["spatial_tokens_" + (kind == WeightKind.Int4 ? "int4" : "int8")];
         TestContext.Current.TestOutputHelper?.WriteLine($"{weightBytes} bytes of weights: {stream}");
         Assert.True(stream.LoadLeastSectors >= 0.95 * stream.LoadSectors, stream.ToString());
         Assert.True(stream.SharedWavefronts == stream.SharedLeastWavefronts, stream.ToString());
@@ -73,14 +73,81 @@ public sealed class CudaVisionSizeTests
         using CudaPair pair = new();
         float[] expected = Run(pair.Reference);
         float[] actual = [];
-        EmulatorCounts counts = EmulatorCounts.Of(pair, () => actual = Run(pair.Cuda));
+        IReadOnlyDictionary<string, KernelCount> counts = EmulatorCounts.Of(pair, () => actual = Run(pair.Cuda));
         Near(expected, actual, 8e-3f, $"{kind}");
 
-        EmulatorCounts.Count conv = counts["fusion_conv_cells32_" + (kind == WeightKind.F16 ? "f16" : "int4")];
+        KernelCount conv = counts["fusion_conv_cells32_" + (kind == WeightKind.F16 ? "f16" : "int4")];
         TestContext.Current.TestOutputHelper?.WriteLine($"{weightBytes} bytes of weights: {conv}");
         Assert.True(conv.LoadLeastSectors >= 0.95 * conv.LoadSectors, conv.ToString());
         Assert.True(conv.SharedWavefronts <= 1.01 * conv.SharedLeastWavefronts, conv.ToString());
         Assert.InRange(32.0 * conv.LoadDifferentSectors, weightBytes, 1.05 * (weightBytes + (2.0 * Grid * Grid * Depth)));
+    }
+
+    /// <summary>
+    /// All six kernels, 763 M weights, on 128 SMs with a second cache of 4 MB: what passes between it and memory is at most a twentieth more than weights,
+    /// features and tokens, the sum of the pieces included. One block in eight is run; the weights are whatever memory holds.
+    /// </summary>
+    [Theory]
+    [InlineData(SpatialMode.Pooling, WeightKind.F16)]
+    [InlineData(SpatialMode.Pooling, WeightKind.Int8)]
+    [InlineData(SpatialMode.Pooling, WeightKind.Int4)]
+    [InlineData(SpatialMode.Cropping, WeightKind.F16)]
+    [InlineData(SpatialMode.Cropping, WeightKind.Int8)]
+    [InlineData(SpatialMode.Cropping, WeightKind.Int4)]
+    public void AllKernelsAreStreamedFromMemoryOnce(SpatialMode mode, WeightKind kind)
+    {
+        using CudaPair pair = new();
+        pair.Cuda.Device.Multiprocessors = Multiprocessors;
+        int[] sizes = [4, 8, 12, 16, 20, 24];
+        SpatialConvolution[] convolutions = [.. sizes.Select(k => new SpatialConvolution(k, Unwritten(pair, Width, k * k * Depth, kind)))];
+        using Tensor x = CudaTesting.Tensor(pair.Cuda, Precision.Operand, Grid * Grid, Depth, new float[Grid * Grid * Depth]);
+        using Tensor y = pair.Cuda.CreateTensor(sizes.Length, Width);
+        IReadOnlyDictionary<string, KernelCount> counts = EmulatorCounts.Of(pair, () => pair.Cuda.SpatialTokens(y, x, 1, mode, convolutions, null), Cache, blocks: 32);
+        long least = convolutions.Sum(static c => c.Kernel.ByteLength) + (sizeof(ushort) * Grid * Grid * Depth) + (sizeof(float) * sizes.Length * Width);
+        double stream = counts[$"spatial_tokens_{NameOf(kind)}"].MemoryBytesOfAllBlocks, sum = counts["spatial_tokens_sum"].MemoryBytesOfAllBlocks;
+        foreach (SpatialConvolution convolution in convolutions) convolution.Kernel.Dispose();
+        Moved($"{mode} {kind}", least, stream + sum);
+    }
+
+    /// <summary>conv_CM, 134 M weights, in the same way: all its blocks, and the sum of its splits.</summary>
+    [Theory]
+    [InlineData(WeightKind.F16)]
+    [InlineData(WeightKind.Int8)]
+    [InlineData(WeightKind.Int4)]
+    public void ConvCMIsStreamedFromMemoryOnce(WeightKind kind)
+    {
+        const int count = 6, kernel = 16, positions = 25;
+        using CudaPair pair = new();
+        CudaBackend cuda = pair.Cuda;
+        cuda.Device.Multiprocessors = Multiprocessors;
+        using CudaWeight conv = Unwritten(pair, Width, kernel * kernel * Depth, kind), linear = Unwritten(pair, Width, Width, WeightKind.F16);
+        using Tensor vector = Tensor(cuda, 1, Width, new float[Width]), t = Tensor(cuda, count, Width, new float[count * Width]);
+        using Tensor x = CudaTesting.Tensor(cuda, Precision.Operand, Grid * Grid, Depth, new float[Grid * Grid * Depth]), y = cuda.CreateTensor(count, 2 * Width);
+        NormLinear projection = new(vector, vector, linear, vector);
+        var weights = new DetailFusionWeights(kernel, 2, conv, projection, projection, projection, 1e-5f);
+        IReadOnlyDictionary<string, KernelCount> counts = EmulatorCounts.Of(pair, () => cuda.DetailFusion(y, t, x, 1, weights, null), Cache);
+
+        // Tokens in, and out to their half of y and to the query; keys and values out.
+        const int rows = (count * (4 + 4 + 2)) + (positions * 2 * sizeof(ushort));
+        long least = conv.ByteLength + (sizeof(ushort) * Grid * Grid * Depth) + (rows * Width);
+        Moved($"conv_CM {kind}", least, counts[$"fusion_conv_cells32_{NameOf(kind)}"].MemoryBytesOfAllBlocks + counts["fusion_normalise"].MemoryBytesOfAllBlocks);
+    }
+
+    private static void Moved(string what, long least, double moved)
+    {
+        TestContext.Current.TestOutputHelper?.WriteLine($"{what}: {moved / 1e6:f1} MB, {moved / least:f4} of the least");
+        Assert.InRange(moved, 0.98 * least, 1.05 * least);
+    }
+
+    private static string NameOf(WeightKind kind) => kind.ToString().ToLowerInvariant();
+
+    /// <summary>A weight of any numbers.</summary>
+    private static CudaWeight Unwritten(CudaPair pair, int rows, int columns, WeightKind kind)
+    {
+        WeightFormat format = kind == WeightKind.F16 ? WeightFormat.F16 : new WeightFormat(kind, 128);
+        DeviceBlock packed = pair.Cuda.Device.Allocate(CudaWeight.PackedBytes(rows, columns, kind), "a test");
+        DeviceBlock? scales = format.IsInteger ? pair.Cuda.Device.Allocate(CudaWeight.ScaleBytes(rows, columns, format), "a test") : null;
+        return new CudaWeight(rows, columns, format, false, packed, scales);
     }
 
     private static Weight Weight(IBackend backend, int width, int k, WeightFormat format) =>
@@ -109,50 +176,4 @@ public sealed class CudaVisionSizeTests
             }
         }
     }
-}
-
-/// <summary>What the emulator counts while something runs.</summary>
-internal sealed unsafe class EmulatorCounts
-{
-    private const int NameBytes = 96, Capacity = 64, Numbers = 17;
-
-    private readonly Dictionary<string, Count> _counts = [];
-
-    /// <summary>Of one kernel, over all launches.</summary>
-    public Count this[string kernel] => _counts[kernel];
-
-    /// <summary>Counts an action on the emulator; skips the test elsewhere.</summary>
-    public static EmulatorCounts Of(CudaPair pair, Action action)
-    {
-        Assert.SkipUnless(pair.Cuda.Info.Device == "cuda-emulator", "only the emulator counts");
-        nint library = NativeLibrary.Load(CudaLibrary.Open(emulator: true).Path);
-        ((delegate* unmanaged<int, void>)NativeLibrary.GetExport(library, "lspEmulatorCountBegin"))(0);
-        var buffer = new byte[Capacity * (NameBytes + (Numbers * sizeof(ulong)))];
-        int kernels;
-        try
-        {
-            action();
-            pair.Cuda.Synchronize();
-        }
-        finally
-        {
-            fixed (byte* data = buffer)
-                kernels = ((delegate* unmanaged<byte*, int, int>)NativeLibrary.GetExport(library, "lspEmulatorCountEnd"))(data, Capacity);
-        }
-
-        var counts = new EmulatorCounts();
-        for (int i = 0; i < Math.Min(kernels, Capacity); i++)
-        {
-            ReadOnlySpan<byte> entry = buffer.AsSpan(i * (NameBytes + (Numbers * sizeof(ulong))));
-            ReadOnlySpan<ulong> n = MemoryMarshal.Cast<byte, ulong>(entry[NameBytes..]);
-            counts._counts[Encoding.UTF8.GetString(entry[..entry.IndexOf((byte)0)])] = new Count(n[3], n[4], n[5], n[6], n[7], n[11], n[12], n[13]);
-        }
-
-        return counts;
-    }
-
-    /// <summary>Bytes and 32-byte sectors of global memory, wavefronts of shared memory; the least that the same accesses could take.</summary>
-    public readonly record struct Count(
-        ulong LoadBytes, ulong LoadSectors, ulong LoadLeastSectors, ulong LoadDifferentSectors, ulong StoreBytes, ulong SharedRequests, ulong SharedWavefronts,
-        ulong SharedLeastWavefronts);
 }
