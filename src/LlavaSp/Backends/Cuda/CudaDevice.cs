@@ -162,7 +162,7 @@ internal sealed unsafe class CudaDevice : IDisposable
     public void Dispose()
     {
         // A device that failed cannot be waited for, and its memory is freed all the same.
-        if (!Context.IsClosed) Driver.StreamSynchronize(Stream.Value);
+        if (!Context.IsClosed) Stream.Drain();
         _staging.Dispose();
         Pool.Dispose();
         Stream.Dispose();
