@@ -5,7 +5,8 @@ public sealed partial class CudaBackend
     private AttentionKernels? _attention;
     private DeviceBlock? _arrived;
 
-    private AttentionKernels Attention => _attention ??= new AttentionKernels(_module, _device.Multiprocessors);
+    /// <summary>Kernels of attention.</summary>
+    internal AttentionKernels Attention => _attention ??= new AttentionKernels(_module, _device.Multiprocessors);
 
     /// <inheritdoc/>
     public KvCache CreateKvCache(KvCacheShape shape)
@@ -136,7 +137,7 @@ public sealed partial class CudaBackend
     }
 
     // Zeros that every launch leaves as zeros.
-    private ulong Counters(int count)
+    internal ulong Counters(int count)
     {
         long bytes = (long)count * sizeof(int);
         if (_arrived is null || _arrived.Bytes < bytes)

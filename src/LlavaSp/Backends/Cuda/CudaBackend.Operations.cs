@@ -8,7 +8,8 @@ public sealed partial class CudaBackend
     private DeviceBlock? _ids;
     private WeightPacker? _packer;
 
-    private RowKernels Rows => field ??= new RowKernels(_device, _module);
+    /// <summary>Kernels that go row by row.</summary>
+    internal RowKernels Rows => field ??= new RowKernels(_device, _module);
 
     private SamplingKernels Sampling => field ??= new SamplingKernels(_module);
 
@@ -16,6 +17,7 @@ public sealed partial class CudaBackend
     public Weight CreateWeight(WeightSource source, WeightFormat format)
     {
         _device.Pool.Reclaim();
+        if (LeavesWeightsEmpty) return CreateEmptyWeight(source.Rows, source.Columns, format, HasInt8MmaLayout(format));
         _packer ??= new WeightPacker(_device, _module, _options.Threads);
         return _packer.Pack(source, format, HasInt8MmaLayout(format));
     }

@@ -20,17 +20,17 @@ public sealed partial class CudaBackend : IBackend
     /// <summary>Opens the device and loads the kernels.</summary>
     /// <param name="options">Device <c>cuda</c>, <c>cuda:N</c> or <c>cuda-emulator</c>.</param>
     /// <exception cref="DeviceException">There is no such device; the message says what was found.</exception>
-    public CudaBackend(DeviceOptions options) : this(options, null) { }
+    public CudaBackend(DeviceOptions options) : this(options, segmentBytes: null) { }
 
-    /// <summary>As above, with segments of the memory pool of another size.</summary>
-    internal CudaBackend(DeviceOptions options, long? segmentBytes)
+    /// <summary>As above, with segments of the memory pool of another size, or launches planned for another number of SMs.</summary>
+    internal CudaBackend(DeviceOptions options, long? segmentBytes, int? multiprocessors = null)
     {
         bool emulator = options.Device == "cuda-emulator";
         int index = emulator ? 0 : IndexOf(options.Device);
         CudaDriver driver = CudaLibrary.Open(emulator);
         byte[] image = KernelImage.Load(driver);
         _options = options;
-        _device = new CudaDevice(driver, index, segmentBytes);
+        _device = new CudaDevice(driver, index, segmentBytes, multiprocessors);
         try
         {
             _module = new CudaModule(_device, image);
@@ -117,7 +117,7 @@ public sealed partial class CudaBackend : IBackend
     /// Device memory for the inside of one operation: its contents are lost to the next one that asks. Grows and stays, so that a decode step allocates
     /// nothing.
     /// </summary>
-    private ulong Scratch(long bytes)
+    internal ulong Scratch(long bytes)
     {
         if (_scratch is null || _scratch.Bytes < bytes)
         {

@@ -17,8 +17,9 @@ internal sealed unsafe class CudaDevice : IDisposable
     /// <param name="driver">The library.</param>
     /// <param name="index">Number of the device.</param>
     /// <param name="segmentBytes">Segments of the memory pool; null takes what suits the library.</param>
+    /// <param name="multiprocessors">SMs that launches are planned for; null asks the device. For the emulator, which runs any plan.</param>
     /// <exception cref="DeviceException">There is no such device.</exception>
-    public CudaDevice(CudaDriver driver, int index, long? segmentBytes = null)
+    public CudaDevice(CudaDriver driver, int index, long? segmentBytes = null, int? multiprocessors = null)
     {
         Driver = driver;
         int count, handle;
@@ -29,7 +30,7 @@ internal sealed unsafe class CudaDevice : IDisposable
         byte* name = stackalloc byte[256];
         driver.ThrowOnError(driver.DeviceGetName(name, 256, device), "cuDeviceGetName", $"opening device {index}");
         Name = Marshal.PtrToStringUTF8((nint)name)!;
-        Multiprocessors = Attribute(DeviceAttribute.MultiprocessorCount);
+        Multiprocessors = multiprocessors ?? Attribute(DeviceAttribute.MultiprocessorCount);
         MaxSharedBytes = Attribute(DeviceAttribute.MaxSharedMemoryPerBlockOptin);
         ComputeCapability = Attribute(DeviceAttribute.ComputeCapabilityMajor) * 10 + Attribute(DeviceAttribute.ComputeCapabilityMinor);
         Context = new ContextHandle(driver, device);
@@ -71,6 +72,9 @@ internal sealed unsafe class CudaDevice : IDisposable
 
     /// <summary>The step that is being recorded: launches go there, and what the step frees stays until it was launched.</summary>
     public StepGraph? Step { get; private set; }
+
+    /// <summary>Where launches are noted instead of made; null outside of <see cref="CudaBackend.Record"/>.</summary>
+    public List<RecordedLaunch>? Recorded { get; set; }
 
     /// <summary>Begins to record.</summary>
     public void BeginStep(StepGraph step)
@@ -156,6 +160,18 @@ internal sealed unsafe class CudaDevice : IDisposable
     {
         Context.MakeCurrent();
         Stream.Synchronize("waiting for the device");
+    }
+
+    /// <summary>Queues a kernel with its parameters as one block of memory, which is free when it returns.</summary>
+    public void Launch(
+        nint function, int gridX, int gridY, int gridZ, int threads, int sharedBytes, void* arguments, nint argumentBytes, string launching)
+    {
+        // CU_LAUNCH_PARAM_BUFFER_POINTER, CU_LAUNCH_PARAM_BUFFER_SIZE, CU_LAUNCH_PARAM_END.
+        void** extra = stackalloc void*[] { (void*)1, arguments, (void*)2, &argumentBytes, null };
+        Context.MakeCurrent();
+        CudaResult result = Driver.LaunchKernel(
+            function, (uint)gridX, (uint)gridY, (uint)gridZ, (uint)threads, 1, 1, (uint)sharedBytes, Stream.Value, null, extra);
+        Driver.ThrowOnError(result, "cuLaunchKernel", launching);
     }
 
     /// <inheritdoc/>

@@ -109,7 +109,7 @@ internal sealed unsafe class Kernel<[DynamicallyAccessedMembers(Kernel.ArgumentF
         return blocks;
     }
 
-    /// <summary>Queues it on the device's stream, or notes it where a step is being recorded. Allocates nothing.</summary>
+    /// <summary>Queues it on the device's stream, or notes it where a step or a list of launches is being recorded. Allocates nothing.</summary>
     /// <param name="gridX">Blocks.</param>
     /// <param name="gridY">Blocks, at most 65535.</param>
     /// <param name="gridZ">Blocks, at most 65535.</param>
@@ -119,19 +119,19 @@ internal sealed unsafe class Kernel<[DynamicallyAccessedMembers(Kernel.ArgumentF
     /// <exception cref="CudaException">The driver refuses the launch, or an earlier one failed.</exception>
     public void Launch(int gridX, int gridY, int gridZ, int threads, int sharedBytes, in TArguments arguments)
     {
-        // CU_LAUNCH_PARAM_BUFFER_POINTER, CU_LAUNCH_PARAM_BUFFER_SIZE, CU_LAUNCH_PARAM_END.
         TArguments copy = arguments;
-        if (_device.Step is { } step)
+        if (_device.Recorded is { } recorded)
+        {
+            recorded.Add(new RecordedLaunch(
+                _device, Name, _function, gridX, gridY, gridZ, threads, sharedBytes, new ReadOnlySpan<byte>(&copy, (int)_argumentBytes).ToArray()));
+        }
+        else if (_device.Step is { } step)
         {
             step.Add(_function, gridX, gridY, gridZ, threads, sharedBytes, new ReadOnlySpan<byte>(&copy, (int)_argumentBytes), _launching);
-            return;
         }
-
-        nint size = _argumentBytes;
-        void** extra = stackalloc void*[] { (void*)1, &copy, (void*)2, &size, null };
-        _device.Context.MakeCurrent();
-        CudaResult result = _device.Driver.LaunchKernel(
-            _function, (uint)gridX, (uint)gridY, (uint)gridZ, (uint)threads, 1, 1, (uint)sharedBytes, _device.Stream.Value, null, extra);
-        _device.Driver.ThrowOnError(result, "cuLaunchKernel", _launching);
+        else
+        {
+            _device.Launch(_function, gridX, gridY, gridZ, threads, sharedBytes, &copy, _argumentBytes, _launching);
+        }
     }
 }

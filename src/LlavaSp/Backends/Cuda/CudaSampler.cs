@@ -38,6 +38,16 @@ internal sealed class CudaSampler : DeviceSampler
     /// <inheritdoc/>
     public override (int Id, bool Drawn) Choose(Tensor logits, double point)
     {
+        Queue(logits, point);
+        ReadOnlySpan<int> chosen = MemoryMarshal.Cast<byte, int>(_device.Fetch(_result.Address, SamplingKernels.ResultBytes));
+        return chosen[0] >= 0
+            ? (chosen[0], chosen[1] != 0)
+            : throw new LlavaSpException("the model computed NaN instead of logits: its weights are damaged or overflow their format");
+    }
+
+    /// <summary>The launches of <see cref="Choose"/>.</summary>
+    internal void Queue(Tensor logits, double point)
+    {
         CudaTensor x = logits as CudaTensor ?? throw new ArgumentException("the tensor belongs to another backend", nameof(logits));
         if (x is not { Rows: 1, Element: Element.F32 } || x.Columns != _vocabulary)
             throw new ArgumentException($"logits are [{x.Rows}, {x.Columns}], not [1, {_vocabulary}] float32", nameof(logits));
@@ -55,11 +65,6 @@ internal sealed class CudaSampler : DeviceSampler
             scores, partial, histogram, counts, result, _vocabulary, partials, _rule.Temperature, _rule.TopK, _rule.TopP, _rule.MinP, (uint)units,
             (uint)(units >> 32)));
         GC.KeepAlive(logits);
-
-        ReadOnlySpan<int> chosen = MemoryMarshal.Cast<byte, int>(_device.Fetch(result, SamplingKernels.ResultBytes));
-        return chosen[0] >= 0
-            ? (chosen[0], chosen[1] != 0)
-            : throw new LlavaSpException("the model computed NaN instead of logits: its weights are damaged or overflow their format");
     }
 
     /// <inheritdoc/>

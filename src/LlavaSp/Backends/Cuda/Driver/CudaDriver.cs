@@ -119,6 +119,12 @@ internal sealed unsafe class CudaDriver
     /// <summary>Whether this is the emulator of this project.</summary>
     public bool IsEmulator => _emulatorLastError != null;
 
+    /// <summary>A function that only the emulator has.</summary>
+    /// <exception cref="DeviceException">This is not the emulator, or an older one.</exception>
+    public nint EmulatorExport(string name) => NativeLibrary.TryGetExport(_library, name, out nint function)
+        ? function
+        : throw new DeviceException($"{Path} lacks {name}: build the emulator again");
+
     /// <summary>Throws when a call failed.</summary>
     /// <param name="result">What it returned.</param>
     /// <param name="call">Its name.</param>
