@@ -114,7 +114,7 @@ public sealed class CudaVisionSizeTests
 /// <summary>What the emulator counts while something runs.</summary>
 internal sealed unsafe class EmulatorCounts
 {
-    private const int NameBytes = 96, Capacity = 64, Numbers = 17;
+    private const int NameBytes = 96, Capacity = 64, Numbers = 19;
 
     private readonly Dictionary<string, Count> _counts = [];
 
@@ -145,14 +145,17 @@ internal sealed unsafe class EmulatorCounts
         {
             ReadOnlySpan<byte> entry = buffer.AsSpan(i * (NameBytes + (Numbers * sizeof(ulong))));
             ReadOnlySpan<ulong> n = MemoryMarshal.Cast<byte, ulong>(entry[NameBytes..]);
-            counts._counts[Encoding.UTF8.GetString(entry[..entry.IndexOf((byte)0)])] = new Count(n[3], n[4], n[5], n[6], n[7], n[11], n[12], n[13]);
+            counts._counts[Encoding.UTF8.GetString(entry[..entry.IndexOf((byte)0)])] = new Count(n[3], n[4], n[5], n[6], n[7], n[11], n[12], n[13], n[17], n[18]);
         }
 
         return counts;
     }
 
-    /// <summary>Bytes and 32-byte sectors of global memory, wavefronts of shared memory; the least that the same accesses could take.</summary>
+    /// <summary>
+    /// Bytes and 32-byte sectors of global memory, wavefronts of shared memory; the least that the same accesses could take; bytes behind the cache where one
+    /// is modelled.
+    /// </summary>
     public readonly record struct Count(
         ulong LoadBytes, ulong LoadSectors, ulong LoadLeastSectors, ulong LoadDifferentSectors, ulong StoreBytes, ulong SharedRequests, ulong SharedWavefronts,
-        ulong SharedLeastWavefronts);
+        ulong SharedLeastWavefronts, ulong MemoryReadBytes, ulong MemoryWrittenBytes);
 }

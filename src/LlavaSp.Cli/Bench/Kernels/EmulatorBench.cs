@@ -1,0 +1,103 @@
+using LlavaSp.Backends.Cuda;
+using LlavaSp.Backends.Cuda.Driver;
+
+namespace LlavaSp.Cli.Bench.Kernels;
+
+/// <summary>What the emulator counted of one launch of a case.</summary>
+/// <param name="Case">The case.</param>
+/// <param name="Threads">Threads of a block.</param>
+/// <param name="SharedBytes">Dynamic shared memory of a block.</param>
+/// <param name="Blocks">Blocks of the grid.</param>
+internal sealed record EmulatorResult(KernelCase Case, int Threads, int SharedBytes, long Blocks)
+{
+    /// <summary>Bytes between memory and a second-level cache of <see cref="Card.SmallestCache"/>; NaN where only some blocks ran.</summary>
+    public required double MemoryBytes { get; init; }
+
+    /// <summary>Bytes between the SMs and the second-level cache, in whole sectors.</summary>
+    public required double CacheBytes { get; init; }
+
+    /// <summary>Least share of useful bytes in the sectors of a main loop's accesses.</summary>
+    public required double SectorEfficiency { get; init; }
+
+    /// <summary>Wavefronts of shared memory beyond the least, in the main loops.</summary>
+    public required double Conflicts { get; init; }
+
+    /// <summary>mma of a warp (16 x 8 x 16 halves, or 16 x 8 x 32 bytes).</summary>
+    public required double Mma { get; init; }
+
+    /// <summary>What is moved against what must be; NaN where it was not counted, or where a launch is too small for it to matter.</summary>
+    public double MemoryRatio => Case.Bound == KernelBound.Memory ? MemoryBytes / Case.MinimumBytes : double.NaN;
+
+    /// <summary>Share of an SM's warps that its blocks fill; NaN for a kernel that nvcc has not seen.</summary>
+    public double Occupancy(KernelBudget budget, Card card) =>
+        budget.Registers(Case.Kernel, card.Architecture) is { } registers ? card.Occupancy(registers, Threads, SharedBytes) : double.NaN;
+
+    /// <summary>The least of the cards.</summary>
+    public double LeastOccupancy(KernelBudget budget) => Card.All.Min(card => Occupancy(budget, card));
+}
+
+/// <summary>Counts what kernels move, one launch at a time, on the emulator.</summary>
+internal sealed class EmulatorBench(CudaBackend backend)
+{
+    // A place belongs to a main loop if it makes so much of a kernel's traffic of its kind.
+    private const double MainShare = 0.05;
+
+    // Bound by arithmetic: the same in every block, and minutes for all of them.
+    private const int SampledBlocks = 6;
+
+    private readonly EmulatorCounters _counters = new(backend.Device.Driver);
+
+    /// <summary>Runs a case once. All its blocks where it is bound by memory, else some of them.</summary>
+    public EmulatorResult Measure(KernelCase kernel)
+    {
+        using PreparedCase prepared = kernel.Prepare(backend);
+        bool sampled = kernel.Bound == KernelBound.Arithmetic;
+        (KernelCount count, IReadOnlyList<SiteCount> sites) = Count(prepared.Recorded, sampled ? SampledBlocks : 0);
+        double scale = (double)prepared.Recorded.Blocks / count.CountedBlocks;
+        IReadOnlyList<SiteCount> global = Main(sites.Where(static site => site.Access is AccessKind.Load or AccessKind.Store));
+        IReadOnlyList<SiteCount> shared = Main(sites.Where(static site => site.Access is AccessKind.SharedLoad or AccessKind.SharedStore));
+        return new EmulatorResult(kernel, prepared.Recorded.Threads, prepared.Recorded.SharedBytes, prepared.Recorded.Blocks)
+        {
+            MemoryBytes = sampled ? double.NaN : count.MemoryReadBytes + count.MemoryWrittenBytes,
+            CacheBytes = 32 * scale * (count.LoadSectors + count.StoreSectors),
+            SectorEfficiency = global.Count == 0 ? 1 : global.Min(static site => (double)site.LeastUnits / site.Units),
+            Conflicts = scale * shared.Sum(static site => (double)(site.Units - site.LeastUnits)),
+            Mma = scale * (count.MmaF16 + count.MmaS8),
+        };
+    }
+
+    /// <summary>Bytes between memory and a small second-level cache in one launch that was recorded.</summary>
+    public double MemoryBytes(RecordedLaunch launch)
+    {
+        (KernelCount count, _) = Count(launch, 0);
+        return count.MemoryReadBytes + count.MemoryWrittenBytes;
+    }
+
+    private (KernelCount Count, IReadOnlyList<SiteCount> Sites) Count(RecordedLaunch launch, int blocks)
+    {
+        // What fills the memory is not to be counted.
+        backend.Synchronize();
+        _counters.RunOnly(blocks);
+        _counters.CountCache(blocks == 0 ? Card.SmallestCache : 0);
+        try
+        {
+            _counters.Begin();
+            launch.Launch();
+            backend.Synchronize();
+        }
+        finally
+        {
+            _counters.RunOnly(0);
+        }
+
+        KernelCount count = _counters.End()[launch.Kernel];
+        return (count, _counters.Sites());
+    }
+
+    private static List<SiteCount> Main(IEnumerable<SiteCount> sites)
+    {
+        List<SiteCount> all = [.. sites];
+        double total = all.Sum(static site => (double)site.Units);
+        return all.FindAll(site => site.Units >= MainShare * total);
+    }
+}
