@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
+using System.CommandLine.Parsing;
 using LlavaSp;
 using LlavaSp.Cli.Commands;
 using LlavaSp.Cli.Running;
@@ -27,8 +28,11 @@ return await ErrorBoundary.RunAsync(async () =>
         throw new LlavaSpException(atRoot && result.UnmatchedTokens.Count > 0
             ? $"there is no command '{result.UnmatchedTokens[0]}': try llava-sp --help"
             : $"{string.Join("; ", result.Errors.Select(error => error.Message.TrimEnd('.')))}: "
-                + $"try llava-sp {(atRoot ? "" : result.CommandResult.Command.Name + " ")}--help");
+                + $"try llava-sp {NamesOf(result.CommandResult)}--help");
     }
 
     return await result.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
 });
+
+// Each command's name and a blank, without the tool's own.
+static string NamesOf(CommandResult result) => result.Parent is CommandResult parent ? $"{NamesOf(parent)}{result.Command.Name} " : "";

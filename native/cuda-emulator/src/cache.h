@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 #include <vector>
 
 namespace emulator {
@@ -15,11 +17,13 @@ class Cache {
 
     /// bytes: rounded down to whole sets, one at least.
     explicit Cache(uint64_t bytes);
+    /// What it was made for.
+    uint64_t bytes() const { return bytes_; }
 
-    /// Loads the sectors (bit i: sector i) of a line; line: its address without the low kLineBits.
-    void read(uint64_t line, uint32_t sectors);
+    /// Loads the sectors (bit i: sector i) of a line; line: its offset in device memory without the low kLineBits.
+    void read(uint32_t line, uint32_t sectors);
     /// Stores the bytes (one bit each) of a line's sectors.
-    void write(uint64_t line, const uint32_t (&bytes)[kSectors]);
+    void write(uint32_t line, const uint32_t (&bytes)[kSectors]);
     /// Everything is written back and forgotten.
     void clear();
 
@@ -28,24 +32,33 @@ class Cache {
     uint64_t take_written_bytes();
 
   private:
-    struct Line {
-        uint32_t there = 0;  // sectors that hold what memory has
-        uint32_t stored[kSectors] = {};
+    // Small, because the host has to fetch it: a bit per sector, four per way.
+    struct alignas(64) Set {
+        uint32_t lines[kWays] = {};  // their numbers + 1; 0: free
+        uint64_t order = 0;          // ways, four bits each, the last used one lowest; 0: the set is empty
+        uint64_t there = 0;          // sectors that hold what memory has
+        uint64_t stored = 0;         // sectors that were stored to,
+        uint64_t whole = 0;          // and all of whose bytes were
     };
-    struct Set {
-        uint64_t lines[kWays];  // kNone: free
-        uint64_t used[kWays];   // when, the last time
-        Line data[kWays];
-        bool touched = false;
+    using StoredBytes = uint32_t[kSectors];
+    struct Free {
+        void operator()(void* memory) const { free(memory); }
     };
-    static constexpr uint64_t kNone = ~uint64_t{0};
+    struct Place {
+        Set& set;
+        StoredBytes& bytes;  // of the sectors that are not whole
+        int shift;           // of the way's bits
+    };
 
+    const uint64_t bytes_;
     std::vector<Set> sets_;
-    std::vector<uint32_t> touched_;
-    uint64_t clock_ = 0, read_sectors_ = 0, written_sectors_ = 0;
+    // By set and way. Most pages are never touched.
+    std::unique_ptr<StoredBytes[], Free> stored_;
+    std::vector<uint32_t> used_;  // sets that are not empty
+    uint64_t read_sectors_ = 0, written_sectors_ = 0;
 
-    Line& find(uint64_t line);
-    void write_back(Line& line);
+    Place find(uint32_t line);
+    void write_back(Set& set, int way);
 };
 
 }  // namespace emulator

@@ -11,7 +11,7 @@ namespace {
 using detail::Access;
 
 constexpr int kSectorBits = Cache::kSectorBits, kLineBits = Cache::kLineBits;
-constexpr size_t kFirstTable = 256;
+constexpr size_t kFirstTable = 256;  // a power of two
 
 bool is_global(Access access) { return access == Access::load_global || access == Access::store_global; }
 
@@ -78,8 +78,9 @@ void Counter::begin_block(const KernelRegistration* kernel) {
 }
 
 int Counter::number_of(const Site& site) {
+    const size_t mask = table_.size() - 1;
     for (size_t slot = hash_of(site);; slot++) {
-        int& number = table_[slot % table_.size()];
+        int& number = table_[slot & mask];
         if (number >= 0) {
             if (sites_[size_t(number)].site == site) return number;
             continue;
@@ -89,9 +90,9 @@ int Counter::number_of(const Site& site) {
         if (sites_.size() * 2 > table_.size()) {
             table_.assign(table_.size() * 2, -1);
             for (int i = 0; i < int(sites_.size()); i++) {
-                size_t free = hash_of(sites_[size_t(i)].site);
-                while (table_[free % table_.size()] >= 0) free++;
-                table_[free % table_.size()] = i;
+                size_t slot = hash_of(sites_[size_t(i)].site);
+                while (table_[slot & (table_.size() - 1)] >= 0) slot++;
+                table_[slot & (table_.size() - 1)] = i;
             }
         }
         return int(sites_.size()) - 1;
@@ -175,9 +176,9 @@ void Counter::add_global(const Site& site, const Request& request, Traffic& traf
             sectors |= uint64_t(touched) << (line % (64 / Cache::kSectors) * Cache::kSectors);
             if (modelled_cache == nullptr) continue;
             if (load) {
-                modelled_cache->read(line, touched);
+                modelled_cache->read(uint32_t(line), touched);
             } else {
-                modelled_cache->write(line, bytes);
+                modelled_cache->write(uint32_t(line), bytes);
             }
         }
         traffic.units += uint64_t(__builtin_popcountll(sectors));

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 
 #include "errors.h"
 #include "work.h"
@@ -25,6 +26,7 @@ std::map<std::string, KernelCounts> counted;
 std::atomic<bool> active{false};
 std::atomic<int> blocks_per_launch{0};
 uint64_t cache_bytes = 0;
+std::unique_ptr<Cache> cache;
 
 // The bits of all of the device's sectors; pages that were never touched take no memory.
 size_t bitmap_bytes() { return detail::device_map.bytes >> Cache::kSectorBits >> 3; }
@@ -166,8 +168,9 @@ void lspEmulatorCountBegin(int blocks_of_a_launch) {
     const std::lock_guard<std::mutex> lock(guard);
     counted.clear();
     blocks_per_launch = std::max(0, blocks_of_a_launch);
-    delete modelled_cache;
-    modelled_cache = cache_bytes == 0 ? nullptr : new Cache(cache_bytes);
+    if (cache == nullptr || cache->bytes() != cache_bytes)
+        cache.reset(cache_bytes == 0 ? nullptr : new Cache(cache_bytes));
+    modelled_cache = cache.get();
     active = true;
 }
 

@@ -62,8 +62,7 @@ internal sealed class BenchReport(LlavaSpModel model, string shape, BenchRun run
         double prefill = Median(Stage.Prefill), decode = Median(Stage.Decode);
         output.WriteLine(Invariant(
             $"first token after {run.FirstToken.Median:f0} ms; prefill {run.PromptLength / prefill * 1000:f1} tokens/s; decode {1000 / decode:f2} tokens/s"));
-        string device = model.PeakDeviceBytes > 0 ? $", of the device {ByteSize.Text(model.PeakDeviceBytes)}" : "";
-        output.WriteLine($"loaded in {model.LoadMilliseconds:f0} ms; peak memory {ByteSize.Text(PeakMemory.Bytes())}{device}");
+        output.WriteLine($"loaded in {model.LoadMilliseconds:f0} ms; peak memory {PeakMemory.Text(model)}");
     }
 
     /// <summary>One JSON object.</summary>

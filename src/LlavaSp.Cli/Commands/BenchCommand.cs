@@ -37,6 +37,7 @@ internal static class BenchCommand
         command.Add(repeats);
         var runtime = new RuntimeOptions(command);
         command.Add(json);
+        command.Add(BenchKernelsCommand.Create());
         command.SetAction(parsed =>
         {
             string name = parsed.GetValue(shape)!;
@@ -65,7 +66,7 @@ internal static class BenchCommand
         var run = new BenchRun(model, textTokens, decodeTokens);
         IReadOnlyList<StageTiming> timings = run.Measure(repeats);
         Dictionary<Generation.Stage, StageCost> costs = StageCost.Of(model, run.PromptLength).ToDictionary(cost => cost.Stage);
-        BenchRow[] rows = [.. timings.Where(timing => costs.ContainsKey(timing.Stage)).Select(timing => 
+        BenchRow[] rows = [.. timings.Where(timing => costs.ContainsKey(timing.Stage)).Select(timing =>
             new BenchRow(timing, costs[timing.Stage], ceilings, UsesIntegers(model, timing.Stage, options.Device.Int8Activations)))];
         var report = new BenchReport(model, shape, run, rows, ceilings, decodeTokens, repeats);
         if (json) report.WriteJson();

@@ -20,6 +20,21 @@ internal static class ProgressDisplay
         });
     }
 
+    /// <summary>Shows how many of so many steps are done, and which was the last.</summary>
+    public static T Steps<T>(string title, int count, Func<Action<string>, T> work)
+    {
+        if (Console.IsErrorRedirected) return work(static _ => { });
+        return Bar(new PercentageColumn()).Start(context =>
+        {
+            ProgressTask task = context.AddTask(Markup.Escape(title), maxValue: count);
+            return work(step =>
+            {
+                task.Description = Markup.Escape(step);
+                task.Increment(1);
+            });
+        });
+    }
+
     /// <summary>Shows that work goes on whose length nobody knows.</summary>
     public static async Task<T> BusyAsync<T>(string title, Func<Task<T>> work)
     {

@@ -56,6 +56,11 @@ public sealed class HelpAndErrorTests
         { "1 <image> placeholder(s) for 0 picture(s)", ["trace", "--model", Model, "--out", Never, "--prompt-ids", "1,-200", "--device", "reference"] },
         { "--steps -1", ["trace", "--model", Model, "--out", Never, "--prompt-ids", "1", "--steps", "-1"] },
         { "no tensor matches", ["trace", "--model", Model, "--out", Never, "--prompt-ids", "1,5", "--only", "x*", "--device", "reference"] },
+        { "--device cpu: kernels run on cuda, cuda:N or cuda-emulator", ["bench", "kernels", "--device", "cpu"] },
+        { "no kernel has it", ["bench", "kernels", "--device", "cuda-emulator", "--filter", "no such kernel"] },
+        { "--sms 0", ["bench", "kernels", "--device", "cuda-emulator", "--sms", "0"] },
+        { "cannot be written", ["bench", "kernels", "--device", "cuda-emulator", "--markdown", "/no/such/folder/kernels.md"] },
+        { "try llava-sp bench kernels --help", ["bench", "kernels", "--nonsense"] },
         { "cannot be written", ["trace", "--model", Model, "--out", "/no/such/folder/t", "--prompt-ids", "1,5", "--device", "reference"] },
     };
 

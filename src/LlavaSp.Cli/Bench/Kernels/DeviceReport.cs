@@ -1,4 +1,6 @@
 using System.Globalization;
+using LlavaSp.Backends.Cuda;
+using LlavaSp.Backends.Cuda.Driver;
 using LlavaSp.Cli.Output;
 using Spectre.Console;
 
@@ -6,16 +8,19 @@ namespace LlavaSp.Cli.Bench.Kernels;
 
 /// <summary>The result of <c>llava-sp bench kernels</c> on a GPU, as tables or JSON.</summary>
 /// <param name="results">What was measured, in the order of the graph.</param>
-/// <param name="device">Device as the command line names it.</param>
-/// <param name="driver">The driver, in words.</param>
-/// <param name="card">The card.</param>
-/// <param name="peaks">How the card's peaks came about.</param>
+/// <param name="skipped">What was not, and why.</param>
+/// <param name="backend">The device.</param>
+/// <param name="card">The same in figures.</param>
 /// <param name="yardstick">Which cuBLAS was there, or why none.</param>
 /// <param name="runs">Batches of launches of which times are the median.</param>
 internal sealed class DeviceReport(
-    IReadOnlyList<DeviceResult> results, string device, string driver, Card card, string peaks, string yardstick, int runs)
+    IReadOnlyList<DeviceResult> results, IReadOnlyList<string> skipped, CudaBackend backend, Card card, string yardstick, int runs)
 {
     private const double Giga = 1e9, Tera = 1e12, Percent = 0.01;
+
+    private readonly string _device = backend.Info.Device;
+    private readonly string _driver = CudaLibrary.VersionOf(backend.Device.Driver);
+    private readonly string _peaks = DeviceCard.Explain(backend.Device);
 
     private readonly IReadOnlyList<KernelColumn<DeviceResult>> _columns =
     [
@@ -33,9 +38,9 @@ internal sealed class DeviceReport(
     public void WriteText()
     {
         TextWriter output = Console.Out;
-        output.WriteLine($"device: {device}, {card.Name}, {card.Architecture}, {card.Multiprocessors} SMs, {driver}");
+        output.WriteLine($"device: {_device}, {card.Name}, {card.Architecture}, {card.Multiprocessors} SMs, {_driver}");
         output.WriteLine(Invariant(
-            $"peaks: {card.MemoryBytes / Giga:f0} GB/s, f16 {card.F16 / Tera:f1} TFLOP/s, int8 {card.Int8 / Tera:f1} TOP/s; L2 {card.CacheBytes >> 20} MB; {peaks}"));
+            $"peaks: {card.MemoryBytes / Giga:f0} GB/s, f16 {card.F16 / Tera:f1} TFLOP/s, int8 {card.Int8 / Tera:f1} TOP/s; L2 {card.CacheBytes >> 20} MB; {_peaks}"));
         output.WriteLine($"cuBLAS: {yardstick}");
         output.WriteLine($"median of {runs} batches of launches, each batch a CUDA graph; bytes and operations are the least that the result asks for");
         foreach (IGrouping<string, DeviceResult> stage in results.GroupBy(static result => result.Case.Stage))
@@ -57,17 +62,17 @@ internal sealed class DeviceReport(
     /// <summary>One JSON object.</summary>
     public void WriteJson() => JsonOutput.Write(json =>
     {
-        json.WriteString("device", device);
+        json.WriteString("device", _device);
         json.WriteString("card", card.Name);
         json.WriteString("architecture", card.Architecture);
-        json.WriteString("driver", driver);
+        json.WriteString("driver", _driver);
         json.WriteNumber("multiprocessors", card.Multiprocessors);
         json.Object("peaks", () =>
         {
             json.Number("bytes_per_second", card.MemoryBytes);
             json.Number("f16_operations_per_second", card.F16);
             json.Number("int8_operations_per_second", card.Int8);
-            json.WriteString("reason", peaks);
+            json.WriteString("reason", _peaks);
         });
         json.WriteString("cublas", yardstick);
         json.WriteNumber("runs", runs);
@@ -85,6 +90,7 @@ internal sealed class DeviceReport(
         }
 
         json.WriteEndArray();
+        json.Texts("skipped", skipped);
     });
 
     // A kernel's microseconds to three digits; JSON has them in full, which JsonOutput would cut.

@@ -54,8 +54,8 @@ internal sealed class EmulatorBench(CudaBackend backend)
         bool sampled = kernel.Bound == KernelBound.Arithmetic;
         (KernelCount count, IReadOnlyList<SiteCount> sites) = Count(prepared.Recorded, sampled ? SampledBlocks : 0);
         double scale = (double)prepared.Recorded.Blocks / count.CountedBlocks;
-        IReadOnlyList<SiteCount> global = Main(sites.Where(static site => site.Access is AccessKind.Load or AccessKind.Store));
-        IReadOnlyList<SiteCount> shared = Main(sites.Where(static site => site.Access is AccessKind.SharedLoad or AccessKind.SharedStore));
+        List<SiteCount> global = MainLoops(sites.Where(static site => site.Access is AccessKind.Load or AccessKind.Store));
+        List<SiteCount> shared = MainLoops(sites.Where(static site => site.Access is AccessKind.SharedLoad or AccessKind.SharedStore));
         return new EmulatorResult(kernel, prepared.Recorded.Threads, prepared.Recorded.SharedBytes, prepared.Recorded.Blocks)
         {
             MemoryBytes = sampled ? double.NaN : count.MemoryReadBytes + count.MemoryWrittenBytes,
@@ -94,7 +94,7 @@ internal sealed class EmulatorBench(CudaBackend backend)
         return (count, _counters.Sites());
     }
 
-    private static List<SiteCount> Main(IEnumerable<SiteCount> sites)
+    private static List<SiteCount> MainLoops(IEnumerable<SiteCount> sites)
     {
         List<SiteCount> all = [.. sites];
         double total = all.Sum(static site => (double)site.Units);

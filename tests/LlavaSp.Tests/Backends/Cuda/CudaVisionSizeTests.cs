@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-using System.Text;
 using LlavaSp.Backends;
 using LlavaSp.Backends.Cuda.Driver;
 using LlavaSp.Quantization;
@@ -35,10 +33,10 @@ public sealed class CudaVisionSizeTests
         using CudaPair pair = new();
         float[] expected = Run(pair.Reference);
         float[] actual = [];
-        EmulatorCounts counts = EmulatorCounts.Of(pair, () => actual = Run(pair.Cuda));
+        IReadOnlyDictionary<string, KernelCount> counts = EmulatorCounts.Of(pair, () => actual = Run(pair.Cuda));
         Near(expected, actual, mode == SpatialMode.Pooling ? 2e-3f : 3e-5f, $"{mode} {kind}");
 
-        EmulatorCounts.Count stream = counts["spatial_tokens_" + (kind == WeightKind.Int4 ? "int4" : "int8")];
+        KernelCount stream = counts["spatial_tokens_" + (kind == WeightKind.Int4 ? "int4" : "int8")];
         TestContext.Current.TestOutputHelper?.WriteLine($"{weightBytes} bytes of weights: {stream}");
         Assert.True(stream.LoadLeastSectors >= 0.95 * stream.LoadSectors, stream.ToString());
         Assert.True(stream.SharedWavefronts == stream.SharedLeastWavefronts, stream.ToString());
@@ -73,10 +71,10 @@ public sealed class CudaVisionSizeTests
         using CudaPair pair = new();
         float[] expected = Run(pair.Reference);
         float[] actual = [];
-        EmulatorCounts counts = EmulatorCounts.Of(pair, () => actual = Run(pair.Cuda));
+        IReadOnlyDictionary<string, KernelCount> counts = EmulatorCounts.Of(pair, () => actual = Run(pair.Cuda));
         Near(expected, actual, 8e-3f, $"{kind}");
 
-        EmulatorCounts.Count conv = counts["fusion_conv_cells32_" + (kind == WeightKind.F16 ? "f16" : "int4")];
+        KernelCount conv = counts["fusion_conv_cells32_" + (kind == WeightKind.F16 ? "f16" : "int4")];
         TestContext.Current.TestOutputHelper?.WriteLine($"{weightBytes} bytes of weights: {conv}");
         Assert.True(conv.LoadLeastSectors >= 0.95 * conv.LoadSectors, conv.ToString());
         Assert.True(conv.SharedWavefronts <= 1.01 * conv.SharedLeastWavefronts, conv.ToString());
@@ -109,53 +107,4 @@ public sealed class CudaVisionSizeTests
             }
         }
     }
-}
-
-/// <summary>What the emulator counts while something runs.</summary>
-internal sealed unsafe class EmulatorCounts
-{
-    private const int NameBytes = 96, Capacity = 64, Numbers = 19;
-
-    private readonly Dictionary<string, Count> _counts = [];
-
-    /// <summary>Of one kernel, over all launches.</summary>
-    public Count this[string kernel] => _counts[kernel];
-
-    /// <summary>Counts an action on the emulator; skips the test elsewhere.</summary>
-    public static EmulatorCounts Of(CudaPair pair, Action action)
-    {
-        Assert.SkipUnless(pair.Cuda.Info.Device == "cuda-emulator", "only the emulator counts");
-        nint library = NativeLibrary.Load(CudaLibrary.Open(emulator: true).Path);
-        ((delegate* unmanaged<int, void>)NativeLibrary.GetExport(library, "lspEmulatorCountBegin"))(0);
-        var buffer = new byte[Capacity * (NameBytes + (Numbers * sizeof(ulong)))];
-        int kernels;
-        try
-        {
-            action();
-            pair.Cuda.Synchronize();
-        }
-        finally
-        {
-            fixed (byte* data = buffer)
-                kernels = ((delegate* unmanaged<byte*, int, int>)NativeLibrary.GetExport(library, "lspEmulatorCountEnd"))(data, Capacity);
-        }
-
-        var counts = new EmulatorCounts();
-        for (int i = 0; i < Math.Min(kernels, Capacity); i++)
-        {
-            ReadOnlySpan<byte> entry = buffer.AsSpan(i * (NameBytes + (Numbers * sizeof(ulong))));
-            ReadOnlySpan<ulong> n = MemoryMarshal.Cast<byte, ulong>(entry[NameBytes..]);
-            counts._counts[Encoding.UTF8.GetString(entry[..entry.IndexOf((byte)0)])] = new Count(n[3], n[4], n[5], n[6], n[7], n[11], n[12], n[13], n[17], n[18]);
-        }
-
-        return counts;
-    }
-
-    /// <summary>
-    /// Bytes and 32-byte sectors of global memory, wavefronts of shared memory; the least that the same accesses could take; bytes behind the cache where one
-    /// is modelled.
-    /// </summary>
-    public readonly record struct Count(
-        ulong LoadBytes, ulong LoadSectors, ulong LoadLeastSectors, ulong LoadDifferentSectors, ulong StoreBytes, ulong SharedRequests, ulong SharedWavefronts,
-        ulong SharedLeastWavefronts, ulong MemoryReadBytes, ulong MemoryWrittenBytes);
 }

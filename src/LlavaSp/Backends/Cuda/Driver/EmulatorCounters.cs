@@ -9,7 +9,7 @@ namespace LlavaSp.Backends.Cuda.Driver;
 /// at once: those beyond the least are bank conflicts.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
-internal struct KernelCount
+internal record struct KernelCount
 {
     public ulong Launches, Blocks, CountedBlocks;
     public ulong LoadBytes, LoadSectors, LoadLeastSectors, LoadDifferentSectors;

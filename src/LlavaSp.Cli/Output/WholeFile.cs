@@ -1,0 +1,45 @@
+namespace LlavaSp.Cli.Output;
+
+/// <summary>A text file that is written whole or not at all.</summary>
+internal static class WholeFile
+{
+    /// <summary>Fails now where <see cref="Write"/> would fail later, after the work.</summary>
+    /// <exception cref="LlavaSpException">The file cannot be written.</exception>
+    public static void RequireWritable(string path) => Guarded(path, () =>
+    {
+        if (Directory.Exists(path)) throw new IOException("it is a folder");
+        string probe = Temporary(path);
+        using (new FileStream(probe, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1, FileOptions.DeleteOnClose)) { }
+    });
+
+    /// <summary>Writes it, over what was there.</summary>
+    /// <exception cref="LlavaSpException">The file cannot be written; what was there stays.</exception>
+    public static void Write(string path, string text) => Guarded(path, () =>
+    {
+        string temporary = Temporary(path);
+        try
+        {
+            File.WriteAllText(temporary, text);
+            File.Move(temporary, path, overwrite: true);
+        }
+        catch
+        {
+            File.Delete(temporary);
+            throw;
+        }
+    });
+
+    private static string Temporary(string path) => $"{path}.{Path.GetRandomFileName()}.tmp";
+
+    private static void Guarded(string path, Action action)
+    {
+        try
+        {
+            action();
+        }
+        catch (Exception cause) when (cause is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        {
+            throw new LlavaSpException($"{path} cannot be written: {cause.Message}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+using LlavaSp.Backends;
+using LlavaSp.Backends.Cuda;
+using LlavaSp.Backends.Cuda.Driver;
+using LlavaSp.Cli.Bench.Kernels;
+
+namespace LlavaSp.Tests.Backends.Cuda;
+
+/// <summary>
+/// The kernels of the published 7B model against their bars (<see cref="KernelBars"/>), by what the emulator counts, and the document that says so.
+/// </summary>
+public sealed class KernelBarsTests
+{
+    private const int Multiprocessors = 128, CellsOfOtherTables = 12;
+
+    private static readonly IReadOnlyList<KernelCase> Cases = KernelCases.All(Multiprocessors);
+    private static readonly KernelBudget Budget = KernelBudget.Load();
+
+    /// <summary>All that are quick; of the long ones the format that has least to spare.</summary>
+    public static TheoryData<string> Counted() => [.. Cases.Where(static kernel => kernel.MinimumBytes < 12e6 || IsChosen(kernel)).Select(static kernel => kernel.Name)];
+
+    [Theory]
+    [MemberData(nameof(Counted))]
+    public void KernelsKeepTheirBars(string name)
+    {
+        using CudaBackend backend = Emulator();
+        EmulatorResult result = new EmulatorBench(backend).Measure(Cases.Single(kernel => kernel.Name == name));
+        Assert.Empty(KernelBars.Broken(result, Budget));
+    }
+
+    [Fact]
+    public void ADecodedTokenMovesItsWeightsAndItsCacheOnce()
+    {
+        using CudaBackend backend = Emulator();
+        DecodeStep step = DecodeStep.Measure(backend, "int4");
+        TestContext.Current.TestOutputHelper?.WriteLine(EmulatorReport.Text(step));
+        Assert.InRange(step.MemoryRatio, 1, KernelBars.MemoryRatio);
+        Assert.InRange(step.LaunchesOfLayer, 1, KernelBars.LaunchesOfLayer);
+    }
+
+    [Fact]
+    public void NoCaseIsThereTwice() => Assert.Equal(Cases.Count, Cases.Select(static kernel => kernel.Name).Distinct().Count());
+
+    /// <summary>A document that was not made again after the list, the cards or the least bytes changed.</summary>
+    [Fact]
+    public void TheDocumentListsTheCases()
+    {
+        string[] expected = [.. Cases.Select(static kernel => string.Join(" | ", EmulatorReport.CaseColumns.Select(column => column.Text(kernel)))
+            + " … " + EmulatorReport.Floors.Text(kernel))];
+        int columns = EmulatorReport.CaseColumns.Count;
+        string[] listed =
+        [
+            .. File.ReadLines(Path.Combine(Goldens.Root, "..", "..", "docs", "kernels.md"))
+                .Select(static line => line.Split('|', StringSplitOptions.TrimEntries))
+                .Where(static cells => cells.Length > CellsOfOtherTables && cells[1] != "kernel" && !cells[1].StartsWith("---", StringComparison.Ordinal))
+                .Select(cells => string.Join(" | ", cells[1..(columns + 1)]) + " … " + cells[^2]),
+        ];
+        Assert.Equal(expected, listed);
+    }
+
+    [Theory]
+    [InlineData(0, 128, 256, 0, 2 / 6.0)]     // registers: two blocks of 8 warps of 48
+    [InlineData(0, 64, 256, 0, 4 / 6.0)]
+    [InlineData(0, 32, 128, 65536, 4 / 48.0)] // shared memory: one block of 100 KB
+    [InlineData(2, 32, 128, 65536, 8 / 64.0)] // two of 164 KB
+    [InlineData(3, 32, 128, 65536, 12 / 64.0)]
+    [InlineData(2, 64, 512, 1024, 0.5)]
+    [InlineData(0, 16, 32, 0, 0.5)]           // 24 blocks
+    public void OccupancyIsThatOfTheCalculator(int card, int registers, int threads, int sharedBytes, double expected) =>
+        Assert.Equal(expected, Card.All[card].Occupancy(registers, threads, sharedBytes), 6);
+
+    private static bool IsChosen(KernelCase kernel) => kernel.Bound == KernelBound.Arithmetic && kernel.Batch == 1;
+
+    private static CudaBackend Emulator()
+    {
+        try
+        {
+            CudaLibrary.Open(emulator: true);
+        }
+        catch (DeviceException e) when (e.Message.Contains("was not found", StringComparison.Ordinal))
+        {
+            Assert.Skip(e.Message);
+        }
+
+        return new CudaBackend(new DeviceOptions("cuda-emulator"), segmentBytes: null, Multiprocessors);
+    }
+}

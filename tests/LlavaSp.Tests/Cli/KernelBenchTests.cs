@@ -1,0 +1,49 @@
+using System.Text.Json;
+
+namespace LlavaSp.Tests.Cli;
+
+/// <summary><c>bench kernels</c>: what it reports, and what it leaves behind.</summary>
+public sealed class KernelBenchTests
+{
+    [Fact]
+    public void CountsWhatMatchesAndWritesTheDocumentWhole()
+    {
+        string folder = Directory.CreateTempSubdirectory("llava-sp-kernels-").FullName, file = Path.Combine(folder, "kernels.md");
+        try
+        {
+            CliResult result = CliTool.Run("bench", "kernels", "--device", "cuda-emulator", "--filter", "argmax", "--markdown", file, "--json");
+            if (result.Error.Contains("was not found", StringComparison.Ordinal)) Assert.Skip(result.Error);
+            JsonElement[] kernels = [.. result.Json.GetProperty("kernels").EnumerateArray()];
+            Assert.Equal(["argmax_blocks", "argmax_result"], kernels.Select(static kernel => kernel.GetProperty("kernel").GetString()!));
+            Assert.Equal(128, result.Json.GetProperty("multiprocessors").GetInt32());
+            Assert.All(kernels, static kernel =>
+            {
+                Assert.Equal("launch", kernel.GetProperty("bound").GetString());
+                Assert.Equal(4, kernel.GetProperty("occupancy").EnumerateObject().Count());
+                Assert.Equal(4, kernel.GetProperty("predicted_floor_seconds").EnumerateObject().Count());
+            });
+            // 32000 float32 are read once, in whole sectors.
+            Assert.Equal(128000, kernels[0].GetProperty("least_bytes").GetDouble());
+            Assert.InRange(kernels[0].GetProperty("memory_bytes").GetDouble(), 128000, 130000);
+            Assert.Equal([file], Directory.GetFiles(folder));
+            string text = File.ReadAllText(file);
+            Assert.Contains("| argmax_blocks | argmax 32000 |", text, StringComparison.Ordinal);
+            Assert.Contains("predicted, not measured", text, StringComparison.Ordinal);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Fact]
+    public void PrintsATable()
+    {
+        CliResult result = CliTool.Run("bench", "kernels", "--device", "cuda-emulator", "--filter", "argmax_result", "--sms", "16");
+        if (result.Error.Contains("was not found", StringComparison.Ordinal)) Assert.Skip(result.Error);
+        Assert.Equal(0, result.ExitCode);
+        Assert.Contains("argmax_result", result.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("argmax_blocks", result.Output, StringComparison.Ordinal);
+        Assert.Contains("planned for 16 SMs", result.Output, StringComparison.Ordinal);
+    }
+}
