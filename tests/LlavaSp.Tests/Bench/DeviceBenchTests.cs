@@ -2,6 +2,7 @@ using LlavaSp.Backends;
 using LlavaSp.Backends.Cuda;
 using LlavaSp.Cli.Bench.Kernels;
 using LlavaSp.Quantization;
+using LlavaSp.Tests.Backends;
 using LlavaSp.Tests.Backends.Cuda;
 
 namespace LlavaSp.Tests.Bench;

@@ -44,9 +44,10 @@ internal static partial class CliTool
 
     public static CliResult Run(params string[] arguments) => Run("", arguments);
 
-    public static CliResult Run(string input, string[] arguments, string? cache = null)
+    public static CliResult Run(
+        string input, string[] arguments, string? cache = null, params ReadOnlySpan<(string Name, string Value)> variables)
     {
-        using Process process = Start(arguments, cache);
+        using Process process = Start(arguments, cache, null, variables);
         Task<string> output = process.StandardOutput.ReadToEndAsync(), error = process.StandardError.ReadToEndAsync();
         process.StandardInput.Write(input);
         process.StandardInput.Close();
@@ -57,7 +58,9 @@ internal static partial class CliTool
     /// <param name="arguments">Its arguments.</param>
     /// <param name="cache">Where it unpacks the embedded checkpoint; null takes the cache of all runs.</param>
     /// <param name="kilobytesOfFiles">Limit on the size of its files; null for none.</param>
-    public static Process Start(string[] arguments, string? cache = null, int? kilobytesOfFiles = null)
+    /// <param name="variables">Environment variables beside this process's own.</param>
+    public static Process Start(
+        string[] arguments, string? cache = null, int? kilobytesOfFiles = null, params ReadOnlySpan<(string Name, string Value)> variables)
     {
         string configuration = new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
         string tool = Path.GetFullPath(Path.Combine(Goldens.Root, "..", "..", "src", "LlavaSp.Cli", "bin", configuration, "net10.0", "llava-sp.dll"));
@@ -73,6 +76,7 @@ internal static partial class CliTool
         // The runtime's own double mapping of code is a file larger than such a limit; the published tool has no such thing.
         if (kilobytesOfFiles is not null) start.Environment["DOTNET_EnableWriteXorExecute"] = "0";
         start.Environment["XDG_CACHE_HOME"] = cache ?? Cache;
+        foreach ((string name, string value) in variables) start.Environment[name] = value;
         return Process.Start(start)!;
     }
 

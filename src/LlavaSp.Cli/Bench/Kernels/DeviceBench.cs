@@ -18,8 +18,8 @@ internal sealed record DeviceResult(KernelCase Case, LaunchTiming Timing, int La
     /// <summary>Bytes per second, counting what must be moved.</summary>
     public double BytesPerSecond => Case.MinimumBytes / Timing.Median * 1e3;
 
-    /// <summary>Operations per second, counting what the result asks for; 0 where ordinary units do them.</summary>
-    public double OperationsPerSecond => Case.Operations / Timing.Median * 1e3;
+    /// <summary>Operations per second, counting what the result asks for; NaN where ordinary units do them.</summary>
+    public double OperationsPerSecond => Case.Operations > 0 ? Case.Operations / Timing.Median * 1e3 : double.NaN;
 
     /// <summary>The least time on the card against the time taken; NaN where the card's peak is not known.</summary>
     public double ShareOfPeak(Card card)
