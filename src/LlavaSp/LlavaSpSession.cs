@@ -132,11 +132,17 @@ public sealed class LlavaSpSession : IDisposable
         while (finish is null)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            long step = Stopwatch.GetTimestamp();
-            if (tokens.Count > 0) _runner.Step(tokens[^1].Id);
+            if (tokens.Count > 0)
+            {
+                _runner.Timer.Begin();
+                _runner.Step(tokens[^1].Id);
+            }
+
             int id = sampler.Choose(_runner.Logits);
-            if (tokens.Count > 0) times.AddSince(Stage.Decode, step);
-            else firstToken = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+            if (tokens.Count == 0) firstToken = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+            // The choice waited for all that ended before: nothing here waits again.
+            _runner.Timer.Settle();
+            if (tokens.Count > 0) _runner.Timer.End(Stage.Decode);
 
             bool end = !request.IgnoreEnd && _model.Checkpoint.EndIds.Contains(id);
             string text = end ? "" : output.Append(id);
@@ -153,6 +159,7 @@ public sealed class LlavaSpSession : IDisposable
             onToken?.Invoke(token);
         }
 
+        _runner.Timer.Settle();
         return new GenerationResult
         {
             Text = PythonText.Strip(output.Text),

@@ -24,7 +24,10 @@ internal sealed record BenchRow(StageTiming Timing, StageCost Cost, Ceilings? Ce
     public double BandwidthShare => BytesPerSecond / Ceilings?.ReadBytes ?? double.NaN;
 
     /// <summary>Share of the arithmetic that the stage's products could use.</summary>
-    public double ArithmeticShare => OperationsPerSecond / (IntegerProducts ? Ceilings?.Int8 : Ceilings?.Float32) ?? double.NaN;
+    public double ArithmeticShare => OperationsPerSecond / (IntegerProducts ? Ceilings?.Int8 : Ceilings?.Floats) ?? double.NaN;
+
+    /// <summary>Which arithmetic that is.</summary>
+    public string Peak => IntegerProducts ? "int8" : Ceilings?.FloatType ?? "float32";
 }
 
 /// <summary>The result of <c>llava-sp bench</c>, as tables or JSON.</summary>
@@ -39,8 +42,9 @@ internal sealed class BenchReport(LlavaSpModel model, string shape, BenchRun run
             + $"KV cache {model.KvFormat.ToString().ToLowerInvariant()}, random values");
         output.WriteLine($"device: {model.Device.Device} ({model.Device.InstructionSet}, {model.Device.Threads} threads; {model.Device.Reason})");
         output.WriteLine(ceilings is null
-            ? "ceilings: not measured, the native engine is not there"
-            : Invariant($"ceilings: read {ceilings.ReadBytes / 1e9:f1} GB/s, float32 {ceilings.Float32 / 1e9:f0} GFLOP/s, int8 {ceilings.Int8 / 1e9:f0} Gop/s ({ceilings.InstructionSet})"));
+            ? "ceilings: not known of this device"
+            : Invariant(
+                $"ceilings: read {ceilings.ReadBytes / 1e9:f1} GB/s, {ceilings.FloatType} {ceilings.Floats / 1e9:f0} GFLOP/s, int8 {ceilings.Int8 / 1e9:f0} Gop/s ({ceilings.Source})"));
         output.WriteLine($"prompt of {run.PromptLength} positions, one picture among them; {decodeTokens} tokens decoded; median of {repeats} runs after one to warm up");
 
         var table = new Table { Border = TableBorder.Simple };
@@ -51,14 +55,14 @@ internal sealed class BenchReport(LlavaSpModel model, string shape, BenchRun run
             table.AddRow(
                 Name(row.Timing.Stage), Invariant($"{row.Timing.Median:f2}"), Invariant($"{row.Timing.Min:f2} - {row.Timing.Max:f2}"),
                 Invariant($"{row.Cost.Bytes / 1e6:f1}"), Invariant($"{row.Cost.Operations / 1e9:f2}"), Invariant($"{row.BytesPerSecond / 1e9:f2}"),
-                Share(row.BandwidthShare), Invariant($"{row.OperationsPerSecond / 1e9:f1}"), Share(row.ArithmeticShare), row.IntegerProducts ? "int8" : "float32");
+                Share(row.BandwidthShare), Invariant($"{row.OperationsPerSecond / 1e9:f1}"), Share(row.ArithmeticShare), row.Peak);
         }
 
         Consoles.Out.Write(table);
         double prefill = Median(Stage.Prefill), decode = Median(Stage.Decode);
         output.WriteLine(Invariant(
             $"first token after {run.FirstToken.Median:f0} ms; prefill {run.PromptLength / prefill * 1000:f1} tokens/s; decode {1000 / decode:f2} tokens/s"));
-        output.WriteLine($"loaded in {model.LoadMilliseconds:f0} ms; peak memory {ByteSize.Text(PeakMemory.Bytes())}");
+        output.WriteLine($"loaded in {model.LoadMilliseconds:f0} ms; peak memory {PeakMemory.Text(model)}");
     }
 
     /// <summary>One JSON object.</summary>
@@ -83,13 +87,14 @@ internal sealed class BenchReport(LlavaSpModel model, string shape, BenchRun run
         });
         json.Number("load_milliseconds", model.LoadMilliseconds);
         json.WriteNumber("peak_memory_bytes", PeakMemory.Bytes());
+        if (model.PeakDeviceBytes > 0) json.WriteNumber("peak_device_memory_bytes", model.PeakDeviceBytes);
     });
 
     private static void WriteCeilings(Utf8JsonWriter json, Ceilings ceilings) => json.Object("ceilings", () =>
     {
-        json.WriteString("instruction_set", ceilings.InstructionSet);
+        json.WriteString("source", ceilings.Source);
         json.Number("read_gigabytes_per_second", ceilings.ReadBytes / 1e9);
-        json.Number("float32_gflops", ceilings.Float32 / 1e9);
+        json.Number($"{ceilings.FloatType}_gflops", ceilings.Floats / 1e9);
         json.Number("int8_gops", ceilings.Int8 / 1e9);
     });
 
@@ -106,7 +111,7 @@ internal sealed class BenchReport(LlavaSpModel model, string shape, BenchRun run
         json.Number("share_of_read_bandwidth", row.BandwidthShare);
         json.Number("gops", row.OperationsPerSecond / 1e9);
         json.Number("share_of_peak", row.ArithmeticShare);
-        json.WriteString("peak", row.IntegerProducts ? "int8" : "float32");
+        json.WriteString("peak", row.Peak);
         json.WriteEndObject();
     }
 

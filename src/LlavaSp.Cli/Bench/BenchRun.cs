@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using LlavaSp.Backends;
 using LlavaSp.Generation;
 using LlavaSp.Imaging;
@@ -70,9 +69,10 @@ internal sealed class BenchRun(LlavaSpModel model, int textTokens, int decodeTok
         using var runner = new SequenceRunner(
             model.Backend, model.Checkpoint.Decoder, model.Decoder, model.Encoder, prompt.Length + decodeTokens, model.KvFormat);
         runner.Prefill(prompt, times);
-        long start = Stopwatch.GetTimestamp();
+        runner.Timer.Begin();
         for (int i = 0; i < decodeTokens; i++) runner.Step(model.Backend.Argmax(runner.Logits));
-        times.AddSince(Stage.Decode, start, model.Backend);
+        runner.Timer.End(Stage.Decode);
+        runner.Timer.Settle();
         return times;
     }
 

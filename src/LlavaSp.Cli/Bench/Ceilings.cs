@@ -1,23 +1,44 @@
+using LlavaSp.Backends;
 using LlavaSp.Backends.Cpu;
+using LlavaSp.Backends.Cuda;
+using LlavaSp.Cli.Bench.Kernels;
 
 namespace LlavaSp.Cli.Bench;
 
-/// <summary>What this machine can do at best, measured with all threads of the run.</summary>
+/// <summary>What a device can do at best: a processor as measured with all threads of the run, a GPU as computed from its clocks.</summary>
 /// <param name="ReadBytes">Bytes per second read from memory.</param>
-/// <param name="Float32">float32 operations per second, multiply-adds counted as two.</param>
+/// <param name="Floats">Operations per second on <paramref name="FloatType"/>, multiply-adds counted as two.</param>
+/// <param name="FloatType">float32, or f16 with float32 sums.</param>
 /// <param name="Int8">8-bit operations per second of dot products.</param>
-/// <param name="InstructionSet">Instruction set that was measured.</param>
-internal sealed record Ceilings(double ReadBytes, double Float32, double Int8, string InstructionSet)
+/// <param name="Source">Instruction set that was measured, or architecture that was computed for.</param>
+internal sealed record Ceilings(double ReadBytes, double Floats, string FloatType, double Int8, string Source)
 {
     private const long BufferBytes = 1L << 30;
     private const int Repeats = 5;
 
+    /// <summary>Those of the device that options ask for; null where they are not known before it is open (a GPU) or mean nothing (the emulator).</summary>
+    public static Ceilings? OfProcessor(DeviceOptions options)
+    {
+        string[] device = options.Device.Split(':', 2);
+        bool gpu = device[0] is "cuda" or "cuda-emulator" || (device[0] == "auto" && CudaBackend.IsAvailable(out _));
+        return gpu ? null : Measure(device.Length == 2 ? device[1] : null, options.Threads);
+    }
+
+    /// <summary>Those of an open device; null for any but a GPU.</summary>
+    public static Ceilings? OfGpu(IBackend backend)
+    {
+        if (backend is not CudaBackend { Device.Driver.IsEmulator: false } cuda) return null;
+        Card card = DeviceCard.Of(cuda.Device);
+        return new Ceilings(card.MemoryBytes, card.F16, "f16", card.Int8, $"computed for {card.Architecture}");
+    }
+
     /// <summary>Measures them; null when the native engine is not there.</summary>
-    public static Ceilings? Measure(string? instructionSet, int threads)
+    private static Ceilings? Measure(string? instructionSet, int threads)
     {
         if (!CpuBackend.IsAvailable(out _)) return null;
         using var backend = new CpuBackend(new CpuBackendOptions(instructionSet, threads, true));
         return new Ceilings(
-            backend.MeasureReadBandwidth(BufferBytes, Repeats), backend.MeasureFloat32(Repeats), backend.MeasureInt8(Repeats), backend.Info.InstructionSet);
+            backend.MeasureReadBandwidth(BufferBytes, Repeats), backend.MeasureFloat32(Repeats), "float32", backend.MeasureInt8(Repeats),
+            backend.Info.InstructionSet);
     }
 }

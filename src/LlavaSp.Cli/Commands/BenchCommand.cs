@@ -6,6 +6,7 @@ using LlavaSp.Cli.Bench;
 using LlavaSp.Cli.Options;
 using LlavaSp.Cli.Output;
 using LlavaSp.Cli.Running;
+using LlavaSp.Quantization;
 
 namespace LlavaSp.Cli.Commands;
 
@@ -54,24 +55,32 @@ internal static class BenchCommand
 
     private static int Run(string shape, SpatialMode? variant, LoadOptions options, int textTokens, int decodeTokens, int repeats, bool json)
     {
-        string[] device = options.Device.Device.Split(':', 2);
         // First, while the machine is otherwise idle.
-        Ceilings? ceilings = Ceilings.Measure(device.Length == 2 ? device[1] : null, options.Device.Threads);
+        Ceilings? ceilings = Ceilings.OfProcessor(options.Device);
         long start = Stopwatch.GetTimestamp();
         using ModelCheckpoint checkpoint = SyntheticModel.Create(shape, variant);
         using LlavaSpModel model = ProgressDisplay.Load(
             $"generating {shape}", progress => LlavaSpModel.Load(checkpoint, null, options with { Progress = progress }, start), CancellationToken.None);
         checkpoint.Dispose();
+        ceilings ??= Ceilings.OfGpu(model.Backend);
         var run = new BenchRun(model, textTokens, decodeTokens);
         IReadOnlyList<StageTiming> timings = run.Measure(repeats);
         Dictionary<Generation.Stage, StageCost> costs = StageCost.Of(model, run.PromptLength).ToDictionary(cost => cost.Stage);
-        bool integers = model.Weights.IsInteger && options.Device.Int8Activations && model.Device.Device == "cpu";
-        BenchRow[] rows = [.. timings.Where(timing => costs.ContainsKey(timing.Stage)).Select(timing => new BenchRow(timing, costs[timing.Stage], ceilings, integers))];
+        BenchRow[] rows = [.. timings.Where(timing => costs.ContainsKey(timing.Stage)).Select(timing =>
+            new BenchRow(timing, costs[timing.Stage], ceilings, UsesIntegers(model, timing.Stage, options.Device.Int8Activations)))];
         var report = new BenchReport(model, shape, run, rows, ceilings, decodeTokens, repeats);
         if (json) report.WriteJson();
         else report.WriteText();
         return ExitCode.Success;
     }
+
+    // The processor multiplies bytes wherever weights are integers; the GPU where they have 8 bits.
+    private static bool UsesIntegers(LlavaSpModel model, Generation.Stage stage, bool int8Activations) => int8Activations && model.Device.Device switch
+    {
+        "cpu" => model.Weights.IsInteger,
+        "cuda" or "cuda-emulator" => model.Weights.Kind == WeightKind.Int8 || (stage == Generation.Stage.Vision && model.Weights.IsInteger),
+        _ => false,
+    };
 
     private static Option<int> Count(string name, int value, string description) => new(name)
     {

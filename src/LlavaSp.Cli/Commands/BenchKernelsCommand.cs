@@ -13,7 +13,7 @@ namespace LlavaSp.Cli.Commands;
 internal static class BenchKernelsCommand
 {
     private const string Emulator = "cuda-emulator", StepFormat = "int4", StepName = "decode step";
-    private const int MostMultiprocessors = 1024;
+    private const int MostMultiprocessors = 1024, Runs = 7;
 
     public static Command Create()
     {
@@ -29,32 +29,100 @@ internal static class BenchKernelsCommand
             static text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int count) && count is >= 1 and <= MostMultiprocessors
                 ? count
                 : throw new LlavaSpException($"give a number from 1 to {MostMultiprocessors}"));
+        var measure = new Option<bool>("--measure") { Description = $"Time them with the device's clock, also on {Emulator}: a rehearsal, whose times mean nothing" };
         Option<bool> json = Choices.Json();
         var markdown = new Option<string>("--markdown") { Description = "Write the tables to this file as well, as docs/kernels.md has them", HelpName = "FILE" };
         command.Add(device);
         command.Add(filter);
         command.Add(sms);
+        command.Add(measure);
         command.Add(json);
         command.Add(markdown);
         command.SetAction(parsed => Run(
-            parsed.GetValue(device), parsed.GetValue(filter), parsed.GetValue(sms), parsed.GetValue(json), parsed.GetValue(markdown)));
+            parsed.GetValue(device), parsed.GetValue(filter), parsed.GetValue(sms), parsed.GetValue(measure), parsed.GetValue(json), parsed.GetValue(markdown)));
         return command;
     }
 
-    private static int Run(string? device, string? filter, int? sms, bool json, string? markdown)
+    private static int Run(string? device, string? filter, int? sms, bool measure, bool json, string? markdown)
     {
         string name = device ?? (CudaBackend.IsAvailable(out _) ? "cuda" : Emulator);
         if (name.Split(':')[0] is not ("cuda" or Emulator))
             throw new LlavaSpException($"--device {name}: kernels run on cuda, cuda:N or {Emulator}");
         if (name != Emulator && sms is not null) throw new LlavaSpException($"--sms {sms}: only the launches of {Emulator} are planned for another card");
-        if (markdown is not null) WholeFile.RequireWritable(markdown);
-        int multiprocessors = sms ?? Card.All[0].Multiprocessors;
-        using CudaBackend backend = new(new DeviceOptions(name), segmentBytes: null, name == Emulator ? multiprocessors : null);
-        if (name != Emulator) throw new LlavaSpException($"--device {name}: this build counts on {Emulator} only");
+        if (name != Emulator || measure)
+        {
+            if (markdown is not null) throw new LlavaSpException($"--markdown {markdown}: docs/kernels.md holds what {Emulator} counts");
+            return Measure(name, filter, sms, json);
+        }
 
-        KernelCase[] cases = [.. KernelCases.All(multiprocessors).Where(kernel => Matches(kernel.Name, filter))];
+        if (markdown is not null) WholeFile.RequireWritable(markdown);
+        return Count(filter, sms ?? Card.All[0].Multiprocessors, json, markdown);
+    }
+
+    private static int Measure(string device, string? filter, int? sms, bool json)
+    {
+        using CudaBackend backend = new(new DeviceOptions(device), segmentBytes: null, sms);
+        KernelCase[] cases = Cases(backend.Device.Multiprocessors, filter);
+        if (cases.Length == 0) throw NoCase(filter);
+        using Cublas? cublas = Yardstick(backend, out string yardstick);
+        using var bench = new DeviceBench(backend, Runs, cublas: cublas);
+        List<DeviceResult> results = [];
+        List<string> skipped = [];
+        ProgressDisplay.Steps("kernels", cases.Length, advance =>
+        {
+            foreach (KernelCase kernel in cases)
+            {
+                try
+                {
+                    results.Add(bench.Measure(kernel));
+                }
+                catch (DeviceException e) when (e.IsOutOfMemory)
+                {
+                    skipped.Add($"{kernel.Name}: {e.Message}");
+                }
+
+                advance(kernel.Name);
+            }
+
+            return true;
+        });
+        foreach (string line in skipped) Notes.Write($"left out: {line}");
+        var report = new DeviceReport(results, skipped, backend, bench.Card, yardstick, Runs);
+        if (json) report.WriteJson();
+        else report.WriteText();
+        return ExitCode.Success;
+    }
+
+    /// <summary>cuBLAS, where it is installed. It knows nothing of the emulator: there it is looked for only where it was named.</summary>
+    private static Cublas? Yardstick(CudaBackend backend, out string found)
+    {
+        if (backend.Device.Driver.IsEmulator && Environment.GetEnvironmentVariable(CublasLibrary.FileVariable) is null or "")
+        {
+            found = "not on the emulator";
+            return null;
+        }
+
+        if (!CublasLibrary.TryLoad(out CublasLibrary? library, out found)) return null;
+        try
+        {
+            backend.Device.Context.MakeCurrent();
+            Cublas cublas = library.Open(backend.Device.Stream.Value);
+            found = $"{library.Name}, f16 without bias, activation and residual";
+            return cublas;
+        }
+        catch (LlavaSpException e)
+        {
+            found = e.Message;
+            return null;
+        }
+    }
+
+    private static int Count(string? filter, int multiprocessors, bool json, string? markdown)
+    {
+        using CudaBackend backend = new(new DeviceOptions(Emulator), segmentBytes: null, multiprocessors);
+        KernelCase[] cases = Cases(multiprocessors, filter);
         bool wholeStep = Matches(StepName, filter);
-        if (cases.Length == 0 && !wholeStep) throw new LlavaSpException($"--filter {filter}: no kernel has it in its stage, name, shape or weights");
+        if (cases.Length == 0 && !wholeStep) throw NoCase(filter);
         var bench = new EmulatorBench(backend);
         List<EmulatorResult> results = [];
         DecodeStep? step = ProgressDisplay.Steps("kernels", cases.Length + (wholeStep ? 1 : 0), advance =>
@@ -73,6 +141,11 @@ internal static class BenchKernelsCommand
         else report.WriteText();
         return ExitCode.Success;
     }
+
+    private static KernelCase[] Cases(int multiprocessors, string? filter) =>
+        [.. KernelCases.All(multiprocessors).Where(kernel => Matches(kernel.Name, filter))];
+
+    private static LlavaSpException NoCase(string? filter) => new($"--filter {filter}: no kernel has it in its stage, name, shape or weights");
 
     private static bool Matches(string text, string? filter) => filter is null || text.Contains(filter, StringComparison.OrdinalIgnoreCase);
 }

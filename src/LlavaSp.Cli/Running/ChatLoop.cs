@@ -150,7 +150,7 @@ internal sealed class ChatLoop : IDisposable
         StageTable.Write(Json ? Consoles.Error : Consoles.Out, ("last answer", last));
         Information.WriteLine(
             $"prompt {last.PromptLength} positions, {last.ReusedLength} of them reused from the cache; context {_session.ContextLength}; "
-            + $"peak memory {ByteSize.Text(PeakMemory.Bytes())}");
+            + $"peak memory {PeakMemory.Text(_model.Model)}");
     }
 
     private void WriteJson() => JsonOutput.Write(json =>

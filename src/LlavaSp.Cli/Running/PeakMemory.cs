@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using LlavaSp.Cli.Output;
 
 namespace LlavaSp.Cli.Running;
 
@@ -7,6 +8,10 @@ namespace LlavaSp.Cli.Running;
 internal static class PeakMemory
 {
     private const string Status = "/proc/self/status", Field = "VmHWM:";
+
+    /// <summary>In words, with that of a device that has memory of its own.</summary>
+    public static string Text(LlavaSpModel model) =>
+        ByteSize.Text(Bytes()) + (model.PeakDeviceBytes > 0 ? $", of the device {ByteSize.Text(model.PeakDeviceBytes)}" : "");
 
     /// <summary>In bytes; memory-mapped files count while their pages are resident.</summary>
     public static long Bytes()

@@ -159,6 +159,9 @@ public interface IBackend : IDisposable
     /// <summary>A recorder for one kind of step; null where recording gains nothing.</summary>
     IStepRecorder? CreateStepRecorder() => null;
 
+    /// <summary>A clock for work in the order in which it is given.</summary>
+    IWorkClock CreateClock() => new HostClock(this);
+
     /// <summary>Waits until all work is done; backends that return only then have nothing to do.</summary>
     void Synchronize() { }
 

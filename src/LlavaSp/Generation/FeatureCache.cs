@@ -10,7 +10,7 @@ internal sealed class FeatureCache(ImageEncoder encoder, int capacity) : IDispos
     private readonly LinkedList<(string Hash, Tensor Features)> _recent = [];
 
     /// <summary>Features [length, hidden], owned by the cache and valid until as many other pictures were asked for as the cache keeps.</summary>
-    public Tensor Get(PreparedImage image, StageTimes times, ITraceSink? trace = null)
+    public Tensor Get(PreparedImage image, StageTimer timer, ITraceSink? trace = null)
     {
         LinkedListNode<(string Hash, Tensor Features)>? known = _recent.First;
         while (known is not null && known.Value.Hash != image.ContentHash) known = known.Next;
@@ -23,7 +23,7 @@ internal sealed class FeatureCache(ImageEncoder encoder, int capacity) : IDispos
 
         // A trace wants to see the picture being encoded.
         known?.Value.Features.Dispose();
-        Tensor features = encoder.Encode(image, times, trace);
+        Tensor features = encoder.Encode(image, timer, trace);
         _recent.AddFirst((image.ContentHash, features));
         if (_recent.Count > capacity)
         {

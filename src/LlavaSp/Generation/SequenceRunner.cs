@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using LlavaSp.Backends;
 using LlavaSp.Checkpoints;
 using LlavaSp.Graph;
@@ -32,6 +31,7 @@ internal sealed class SequenceRunner : IDisposable
         _rope = new Rope(backend, config, capacity);
         _step = new DecoderWorkspace(backend, config, 1);
         _recorder = backend.CreateStepRecorder();
+        Timer = new StageTimer(backend);
         _features = new FeatureCache(encoder, PicturesKept);
         _held = new List<UInt128>(capacity);
     }
@@ -44,6 +44,9 @@ internal sealed class SequenceRunner : IDisposable
 
     /// <summary>[1, vocabulary]: logits of the last position, after <see cref="Prefill"/> or <see cref="Step"/>.</summary>
     public Tensor Logits => _step.Logits;
+
+    /// <summary>Times its stages, and decode steps for those who make them; settle it once the work has been waited for.</summary>
+    internal StageTimer Timer { get; }
 
     /// <summary>What records the decode steps, where the backend does.</summary>
     internal IStepRecorder? Recorder => _recorder;
@@ -59,6 +62,11 @@ internal sealed class SequenceRunner : IDisposable
     /// <summary>
     /// Makes the cache hold exactly the prompt, computing only what follows the longest prefix that it holds already.
     /// </summary>
+    /// <param name="prompt">Ids and pictures.</param>
+    /// <param name="times">Gets the times of the stages when <see cref="Timer"/> is settled.</param>
+    /// <param name="trace">Receives the decoder's tensors; with it nothing is reused.</param>
+    /// <param name="pictureTrace">Gives what receives the tensors of a picture, by its prefix.</param>
+    /// <param name="cancellationToken">Stops between two pictures or layers.</param>
     /// <returns>Positions that were not computed again.</returns>
     /// <exception cref="PromptException">The prompt does not fit the context.</exception>
     /// <exception cref="OperationCanceledException">Cancelled between two pictures or layers; what the cache holds stays known.</exception>
@@ -77,23 +85,24 @@ internal sealed class SequenceRunner : IDisposable
         _held.RemoveRange(reused, _held.Count - reused);
         if (reused == 0) _rope.Reset();
         int rows = prompt.Length - reused;
+        Timer.Times = times;
         using var work = new DecoderWorkspace(_backend, _config, rows);
         foreach (PromptSegment segment in prompt.Segments)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            Splice(work.Hidden, prompt, segment, reused, times, pictureTrace);
+            Splice(work.Hidden, prompt, segment, reused, pictureTrace);
         }
 
         trace.AddTensor("inputs_embeds", work.Hidden);
 
-        long start = Stopwatch.GetTimestamp();
+        Timer.Begin();
         _rope.Extend(reused, prompt.Length);
         using Tensor? allLogits = trace is not null && trace.Wants("logits") ? _backend.CreateTensor(rows, _config.VocabularySize) : null;
         _decoder.Forward(work, _cache, _rope.Table, reused, trace, allLogits, cancellationToken);
         if (allLogits is not null) trace.AddTensor("logits", allLogits);
         _backend.Copy(_step.Logits, allLogits?.Slice(rows - 1, 1) ?? work.Logits);
         _held.AddRange(prompt.Keys.AsSpan(reused));
-        times.AddSince(Stage.Prefill, start, _backend);
+        Timer.End(Stage.Prefill);
         return reused;
     }
 
@@ -123,6 +132,7 @@ internal sealed class SequenceRunner : IDisposable
     {
         _features.Dispose();
         _recorder?.Dispose();
+        Timer.Dispose();
         _step.Dispose();
         _rope.Dispose();
         _cache.Dispose();
@@ -137,8 +147,7 @@ internal sealed class SequenceRunner : IDisposable
         return common;
     }
 
-    private void Splice(
-        Tensor inputs, PromptSequence prompt, PromptSegment segment, int reused, StageTimes times, Func<string, ITraceSink?>? pictureTrace)
+    private void Splice(Tensor inputs, PromptSequence prompt, PromptSegment segment, int reused, Func<string, ITraceSink?>? pictureTrace)
     {
         int skip = Math.Max(0, reused - segment.Start), count = segment.Length - skip;
         if (count <= 0) return;
@@ -150,7 +159,7 @@ internal sealed class SequenceRunner : IDisposable
         }
 
         ITraceSink? trace = pictureTrace?.Invoke($"{(char)('a' + segment.Picture)}.");
-        Tensor features = _features.Get(prompt.Images[segment.Picture], times, trace);
+        Tensor features = _features.Get(prompt.Images[segment.Picture], Timer, trace);
         _backend.Copy(destination, features.Slice(skip, count));
     }
 }

@@ -1,6 +1,3 @@
-using System.Diagnostics;
-using LlavaSp.Backends;
-
 namespace LlavaSp.Generation;
 
 /// <summary>Stages of an answer, in order.</summary>
@@ -25,7 +22,9 @@ public enum Stage
     Decode,
 }
 
-/// <summary>Milliseconds spent in each stage.</summary>
+/// <summary>
+/// Milliseconds spent in each stage: on the host for the preprocessing, else by the clock of the device that computes (<see cref="Backends.IWorkClock"/>).
+/// </summary>
 public sealed class StageTimes
 {
     private readonly double[] _milliseconds = new double[Enum.GetValues<Stage>().Length];
@@ -38,13 +37,4 @@ public sealed class StageTimes
 
     /// <summary>Adds to a stage.</summary>
     public void Add(Stage stage, double milliseconds) => _milliseconds[(int)stage] += milliseconds;
-
-    /// <summary>Adds the time since <paramref name="start"/> (a <see cref="Stopwatch"/> time stamp) once the backend is done.</summary>
-    internal long AddSince(Stage stage, long start, IBackend? backend = null)
-    {
-        backend?.Synchronize();
-        long now = Stopwatch.GetTimestamp();
-        Add(stage, Stopwatch.GetElapsedTime(start, now).TotalMilliseconds);
-        return now;
-    }
 }

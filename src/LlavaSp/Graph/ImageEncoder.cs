@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using LlavaSp.Backends;
 using LlavaSp.Checkpoints;
 using LlavaSp.Generation;
@@ -62,15 +61,15 @@ internal sealed class ImageEncoder : IDisposable
     public int LengthOf(PreparedImage image) => Order(image).Length;
 
     /// <summary>Features of a picture: [length, hidden]. The caller disposes them.</summary>
-    public Tensor Encode(PreparedImage image, StageTimes times, ITraceSink? trace)
+    public Tensor Encode(PreparedImage image, StageTimer timer, ITraceSink? trace)
     {
         int tiles = image.Pixels.Tiles, spatial = Spatial?.TokensPerTile ?? 0, patches = Vision.TokensPerTile;
         TraceInput(image, trace);
-        long start = Stopwatch.GetTimestamp();
+        timer.Begin();
         using Tensor features = _backend.CreateTensor(tiles * patches, Vision.Width, Precision.Operand);
         Vision.Encode(features, image.Pixels, trace);
         TracePatches(features, tiles, trace);
-        start = times.AddSince(Stage.Vision, start, _backend);
+        timer.End(Stage.Vision);
 
         // A single tile is in order already, and nothing follows its rows.
         bool ordered = image.Geometry is null;
@@ -81,10 +80,12 @@ internal sealed class ImageEncoder : IDisposable
         {
             if (Spatial is not null)
             {
+                timer.Begin();
                 Spatial.Encode(all.Slice(0, tiles * spatial), features, tiles, trace);
-                start = times.AddSince(Stage.SpatialTokens, start, _backend);
+                timer.End(Stage.SpatialTokens);
             }
 
+            timer.Begin();
             Projector.Project(all.Slice(tiles * spatial, tiles * patches), features);
             if (newline is not null) _backend.Copy(all.Slice(all.Rows - 1, 1), newline);
             if (!ordered)
@@ -96,7 +97,7 @@ internal sealed class ImageEncoder : IDisposable
             }
 
             trace.AddTensor(ordered ? "image_features" : "merged", result);
-            times.AddSince(Stage.Projector, start, _backend);
+            timer.End(Stage.Projector);
             return result;
         }
         catch

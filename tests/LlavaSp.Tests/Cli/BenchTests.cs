@@ -29,6 +29,24 @@ public sealed class BenchTests
     }
 
     [Fact]
+    public void TheEmulatorHasStagesAndMemoryButNoCeilings()
+    {
+        CliResult result = CliTool.Run(
+            "bench", "--device", "cuda-emulator", "--shape", "tiny", "--weights", "int4", "--decode", "2", "--repeat", "1", "--prompt-tokens", "8", "--json");
+        if (result.Error.Contains("was not found", StringComparison.Ordinal)) Assert.Skip(result.Error);
+        JsonElement json = result.Json;
+        Assert.False(json.TryGetProperty("ceilings", out _));
+        Assert.True(json.GetProperty("peak_device_memory_bytes").GetInt64() > json.GetProperty("weight_bytes").GetInt64() / 2);
+        string[] stages = ["vision", "spatial tokens", "projector", "prefill", "decode, one token"];
+        Assert.Equal(stages, json.GetProperty("stages").EnumerateArray().Select(static stage => stage.GetProperty("stage").GetString()!));
+        Assert.All(json.GetProperty("stages").EnumerateArray(), static stage =>
+        {
+            Assert.True(stage.GetProperty("milliseconds").GetDouble() > 0);
+            Assert.Equal(JsonValueKind.Null, stage.GetProperty("share_of_peak").ValueKind);
+        });
+    }
+
+    [Fact]
     public void RefusesUnknownShapes()
     {
         CliTool.Run("bench", "--shape", "gpt-5").IsRefusal("unknown shape 'gpt-5'");

@@ -46,4 +46,35 @@ public sealed class KernelBenchTests
         Assert.DoesNotContain("argmax_blocks", result.Output, StringComparison.Ordinal);
         Assert.Contains("planned for 16 SMs", result.Output, StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void MeasuresByTheDevicesClock()
+    {
+        CliResult result = CliTool.Run("bench", "kernels", "--device", "cuda-emulator", "--measure", "--filter", "argmax", "--json");
+        if (result.Error.Contains("was not found", StringComparison.Ordinal)) Assert.Skip(result.Error);
+        JsonElement json = result.Json;
+        Assert.Equal("not on the emulator", json.GetProperty("cublas").GetString());
+        Assert.Contains("computed, not measured", json.GetProperty("peaks").GetProperty("reason").GetString(), StringComparison.Ordinal);
+        JsonElement[] kernels = [.. json.GetProperty("kernels").EnumerateArray()];
+        Assert.Equal(["argmax_blocks", "argmax_result"], kernels.Select(static kernel => kernel.GetProperty("kernel").GetString()!));
+        Assert.All(kernels, static kernel =>
+        {
+            double milliseconds = kernel.GetProperty("milliseconds").GetDouble();
+            Assert.InRange(milliseconds, kernel.GetProperty("min").GetDouble(), kernel.GetProperty("max").GetDouble());
+            Assert.InRange(kernel.GetProperty("bytes_per_second").GetDouble() / (kernel.GetProperty("least_bytes").GetDouble() / milliseconds * 1e3), 0.9, 1.1);
+            Assert.InRange(kernel.GetProperty("occupancy").GetDouble(), 0.01, 1);
+            Assert.Equal(JsonValueKind.Null, kernel.GetProperty("cublas_ratio").ValueKind);
+        });
+        CliResult table = CliTool.Run("bench", "kernels", "--device", "cuda-emulator", "--measure", "--filter", "argmax_result");
+        Assert.Equal(0, table.ExitCode);
+        Assert.Contains("argmax_result", table.Output, StringComparison.Ordinal);
+        Assert.Contains("cuBLAS: not on the emulator", table.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void RefusesWhatItCannotDo()
+    {
+        CliTool.Run("bench", "kernels", "--device", "cpu").IsRefusal("--device cpu");
+        CliTool.Run("bench", "kernels", "--device", "cuda-emulator", "--measure", "--markdown", "x.md").IsRefusal("--markdown x.md");
+    }
 }

@@ -55,7 +55,8 @@ public sealed class FeatureOrderTests
         using TemporaryFolder folder = TestModels.Edited(checkpoint, config => config["mm_patch_merge_type"] = merge);
         using LlavaSpModel model = LlavaSpModel.Load(folder.Root, TestModels.Options());
         PreparedImage image = TestModels.Image(model, 'a');
-        using Tensor merged = model.Encoder.Encode(image, new StageTimes(), null);
+        using var timer = new StageTimer(model.Backend);
+        using Tensor merged = model.Encoder.Encode(image, timer, null);
         using JsonDocument lengths = JsonDocument.Parse(File.ReadAllBytes(Goldens.Golden(checkpoint, "prompts.json")));
         Assert.Equal(lengths.RootElement.GetProperty($"anyres.a.{merge}").GetProperty("length").GetInt32(), merged.Rows);
         Assert.Equal(merged.Rows, model.Encoder.LengthOf(image));

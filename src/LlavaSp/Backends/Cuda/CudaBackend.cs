@@ -117,6 +117,9 @@ public sealed partial class CudaBackend : IBackend
     public IStepRecorder? CreateStepRecorder() => RecordsSteps ? new StepGraph(_device) : null;
 
     /// <inheritdoc/>
+    public IWorkClock CreateClock() => new CudaClock(_device);
+
+    /// <inheritdoc/>
     public void Synchronize() => _device.Synchronize();
 
     /// <inheritdoc/>

@@ -12,6 +12,7 @@ internal sealed unsafe class CudaDevice : IDisposable
     private const long SegmentBytes = 32L << 20;
 
     private readonly StagingRing _staging;
+    private readonly int _handle;
 
     /// <summary>Opens a device.</summary>
     /// <param name="driver">The library.</param>
@@ -26,24 +27,17 @@ internal sealed unsafe class CudaDevice : IDisposable
         driver.ThrowOnError(driver.DeviceGetCount(&count), "cuDeviceGetCount", "counting devices");
         if (index < 0 || index >= count) throw new DeviceException($"there is no device {index}: {driver.Path} counts {count}, the first is 0");
         driver.ThrowOnError(driver.DeviceGet(&handle, index), "cuDeviceGet", $"opening device {index}");
-        int device = handle;
+        _handle = handle;
         byte* name = stackalloc byte[256];
-        driver.ThrowOnError(driver.DeviceGetName(name, 256, device), "cuDeviceGetName", $"opening device {index}");
+        driver.ThrowOnError(driver.DeviceGetName(name, 256, handle), "cuDeviceGetName", $"opening device {index}");
         Name = Marshal.PtrToStringUTF8((nint)name)!;
         Multiprocessors = multiprocessors ?? Attribute(DeviceAttribute.MultiprocessorCount);
         MaxSharedBytes = Attribute(DeviceAttribute.MaxSharedMemoryPerBlockOptin);
         ComputeCapability = Attribute(DeviceAttribute.ComputeCapabilityMajor) * 10 + Attribute(DeviceAttribute.ComputeCapabilityMinor);
-        Context = new ContextHandle(driver, device);
+        Context = new ContextHandle(driver, handle);
         Stream = new StreamHandle(Context);
         Pool = new DevicePool(Context, Stream, segmentBytes ?? (driver.IsEmulator ? 0 : SegmentBytes));
         _staging = new StagingRing(Context, Stream);
-
-        int Attribute(DeviceAttribute attribute)
-        {
-            int value;
-            driver.ThrowOnError(driver.DeviceGetAttribute(&value, attribute, device), "cuDeviceGetAttribute", $"asking device {index} for {attribute}");
-            return value;
-        }
     }
 
     /// <summary>The library.</summary>
@@ -85,6 +79,14 @@ internal sealed unsafe class CudaDevice : IDisposable
 
     /// <summary>Where launches are noted instead of made; null outside of <see cref="CudaBackend.Record"/>.</summary>
     public List<RecordedLaunch>? Recorded { get; set; }
+
+    /// <summary>What the driver says of the device.</summary>
+    public int Attribute(DeviceAttribute attribute)
+    {
+        int value;
+        Driver.ThrowOnError(Driver.DeviceGetAttribute(&value, attribute, _handle), "cuDeviceGetAttribute", $"asking for {attribute}");
+        return value;
+    }
 
     /// <summary>Begins to record.</summary>
     public void BeginStep(StepGraph step)
@@ -188,7 +190,7 @@ internal sealed unsafe class CudaDevice : IDisposable
     public void Dispose()
     {
         // A device that failed cannot be waited for, and its memory is freed all the same.
-        if (!Context.IsClosed) Driver.StreamSynchronize(Stream.Value);
+        if (!Context.IsClosed) Stream.Drain();
         _staging.Dispose();
         Pool.Dispose();
         Stream.Dispose();

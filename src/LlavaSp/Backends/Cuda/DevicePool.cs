@@ -143,7 +143,7 @@ internal sealed unsafe class DevicePool(ContextHandle context, StreamHandle stre
     {
         // The driver frees at once, whatever still works on the memory. A failure is the next call's to report: this may be a Dispose.
         context.MakeCurrent();
-        context.Driver.StreamSynchronize(stream.Value);
+        stream.Drain();
         segment.Memory.Dispose();
         _segments.Remove(segment);
         HeldBytes -= segment.Bytes;

@@ -18,6 +18,20 @@ internal sealed unsafe class RecordedLaunch(
     /// <summary>Dynamic shared memory of a block, in bytes.</summary>
     public int SharedBytes => sharedBytes;
 
+    /// <summary>Its blocks that one SM holds at once.</summary>
+    public int BlocksPerMultiprocessor()
+    {
+        device.Context.MakeCurrent();
+        int blocks;
+        device.Driver.ThrowOnError(
+            device.Driver.OccupancyMaxActiveBlocksPerMultiprocessor(&blocks, function, threads, sharedBytes), "cuOccupancyMaxActiveBlocksPerMultiprocessor",
+            _launching);
+        return blocks;
+    }
+
+    /// <summary>Notes it in a graph.</summary>
+    public void AddTo(StepGraph graph) => graph.Add(function, gridX, gridY, gridZ, threads, sharedBytes, arguments, _launching);
+
     /// <summary>Queues it on the device's stream. Allocates nothing.</summary>
     public void Launch()
     {

@@ -11,7 +11,7 @@ internal sealed unsafe class StepGraph(CudaDevice device) : IStepRecorder
 {
     private const int MostArgumentBytes = 256, MostGrid = 65535;
 
-    private Launch[] _launches = new Launch[512];
+    private Noted[] _launches = new Noted[512];
     private byte[] _arguments = new byte[512 * MostArgumentBytes];
     private GraphHandle? _graph;
     private GraphExecHandle? _executable;
@@ -64,7 +64,7 @@ internal sealed unsafe class StepGraph(CudaDevice device) : IStepRecorder
             Array.Resize(ref _arguments, _launches.Length * MostArgumentBytes);
         }
 
-        ref Launch launch = ref _launches[_count];
+        ref Noted launch = ref _launches[_count];
         Span<byte> held = _arguments.AsSpan(_count * MostArgumentBytes, arguments.Length);
         var shape = new Shape(gridX, gridY, gridZ, threads, sharedBytes);
         bool known = _count < _built && launch.Function == function;
@@ -76,6 +76,23 @@ internal sealed unsafe class StepGraph(CudaDevice device) : IStepRecorder
         launch.Launching = launching;
         arguments.CopyTo(held);
         _count++;
+    }
+
+    /// <summary>Makes a graph of launches that were recorded one by one, the first again after the last, for <see cref="Replay"/>.</summary>
+    public void Build(ReadOnlySpan<RecordedLaunch> launches, int count)
+    {
+        device.Context.MakeCurrent();
+        Forget();
+        _count = 0;
+        for (int i = 0; i < count; i++) launches[i % launches.Length].AddTo(this);
+        Build();
+    }
+
+    /// <summary>Launches the graph as it was built.</summary>
+    public void Replay()
+    {
+        device.Context.MakeCurrent();
+        Launch();
     }
 
     /// <inheritdoc/>
@@ -97,9 +114,11 @@ internal sealed unsafe class StepGraph(CudaDevice device) : IStepRecorder
             }
         }
 
-        if (_count > 0)
-            device.Driver.ThrowOnError(device.Driver.GraphLaunch(_executable!.Value, device.Stream.Value), "cuGraphLaunch", "launching a recorded step");
+        if (_count > 0) Launch();
     }
+
+    private void Launch() =>
+        device.Driver.ThrowOnError(device.Driver.GraphLaunch(_executable!.Value, device.Stream.Value), "cuGraphLaunch", "launching a recorded step");
 
     private void Build()
     {
@@ -145,7 +164,7 @@ internal sealed unsafe class StepGraph(CudaDevice device) : IStepRecorder
         Updates++;
     }
 
-    private static KernelNode NodeOf(in Launch launch, void** extra) => new()
+    private static KernelNode NodeOf(in Noted launch, void** extra) => new()
     {
         Function = launch.Function,
         GridX = (uint)launch.Shape.GridX,
@@ -169,7 +188,7 @@ internal sealed unsafe class StepGraph(CudaDevice device) : IStepRecorder
 
     private readonly record struct Shape(int GridX, int GridY, int GridZ, int Threads, int SharedBytes);
 
-    private struct Launch
+    private struct Noted
     {
         public nint Node;
         public nint Function;

@@ -1,9 +1,6 @@
 using LlavaSp.Backends;
 using LlavaSp.Backends.Cuda;
-using LlavaSp.Checkpoints;
 using LlavaSp.Generation;
-using LlavaSp.Quantization;
-using LlavaSp.Tests.Generation;
 
 namespace LlavaSp.Tests.Backends.Cuda;
 
@@ -96,15 +93,6 @@ public sealed class CudaDecodeStepTests
         return session.Runner;
     }
 
-    private static LlavaSpModel Load(string weights, KvFormat kv, bool recorded)
-    {
-        var options = new LoadOptions { VisionTower = TestModels.VisionTower, Weights = WeightFormat.Parse(weights), KvFormat = kv };
-        using ModelCheckpoint checkpoint = ModelCheckpoint.Open(new ModelLocation(Goldens.Checkpoint("pooling-f32"), null, TestModels.VisionTower));
-        return LlavaSpModel.Load(checkpoint, null, options, 0, _ =>
-        {
-            CudaBackend cuda = CudaTesting.Create();
-            cuda.RecordsSteps = recorded;
-            return cuda;
-        });
-    }
+    private static LlavaSpModel Load(string weights, KvFormat kv, bool recorded) =>
+        CudaTesting.Load(weights, cuda => cuda.RecordsSteps = recorded, kv: kv);
 }

@@ -3,7 +3,9 @@ using LlavaSp.Backends;
 using LlavaSp.Backends.Cuda;
 using LlavaSp.Backends.Cuda.Driver;
 using LlavaSp.Backends.Reference;
+using LlavaSp.Checkpoints;
 using LlavaSp.Quantization;
+using LlavaSp.Tests.Generation;
 
 namespace LlavaSp.Tests.Backends.Cuda;
 
@@ -32,6 +34,19 @@ internal static class CudaTesting
         var backend = new CudaBackend(new DeviceOptions(Device, Int8Activations: int8Activations), segmentBytes);
         if (weights is { } format) backend.UseWeights(format);
         return backend;
+    }
+
+    /// <summary>A golden checkpoint on a backend of the test's own.</summary>
+    public static LlavaSpModel Load(string weights, Action<CudaBackend>? configure = null, long? segmentBytes = null, KvFormat? kv = null)
+    {
+        var options = new LoadOptions { VisionTower = TestModels.VisionTower, Weights = WeightFormat.Parse(weights), KvFormat = kv };
+        using ModelCheckpoint checkpoint = ModelCheckpoint.Open(new ModelLocation(Goldens.Checkpoint("pooling-f32"), null, TestModels.VisionTower));
+        return LlavaSpModel.Load(checkpoint, null, options, 0, _ =>
+        {
+            CudaBackend cuda = Create(segmentBytes);
+            configure?.Invoke(cuda);
+            return cuda;
+        });
     }
 
     /// <summary>A tensor with the given numbers; as an operand, they are rounded to its element type on any backend.</summary>

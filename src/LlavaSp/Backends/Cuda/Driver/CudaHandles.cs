@@ -130,13 +130,25 @@ internal sealed unsafe class StreamHandle : CudaHandle
         Own(stream);
     }
 
+    /// <summary>Times that the host has waited for all its work.</summary>
+    public int Waits { get; private set; }
+
     /// <summary>Waits on the host until all its work is done.</summary>
-    public void Synchronize(string what) => Driver.ThrowOnError(Driver.StreamSynchronize(Value), "cuStreamSynchronize", what);
+    public void Synchronize(string what) => Driver.ThrowOnError(Wait(), "cuStreamSynchronize", what);
+
+    /// <summary>As <see cref="Synchronize"/>, whatever becomes of it: for releases. The next call reports a failure.</summary>
+    public void Drain() => Wait();
 
     /// <summary>Work queued from now on waits for the event.</summary>
     public void Wait(EventHandle handle) => Driver.ThrowOnError(Driver.StreamWaitEvent(Value, handle.Value, 0), "cuStreamWaitEvent", "ordering two streams");
 
     protected override CudaResult Release(nint value) => Driver.StreamDestroy(value);
+
+    private CudaResult Wait()
+    {
+        Waits++;
+        return Driver.StreamSynchronize(Value);
+    }
 }
 
 /// <summary>A mark in a stream.</summary>

@@ -25,9 +25,13 @@ internal enum DeviceAttribute
     ClockRate = 13,
     MemoryClockRate = 36,
     MemoryBusWidth = 37,
+    L2CacheSize = 38,
+    MaxThreadsPerMultiprocessor = 39,
     ComputeCapabilityMajor = 75,
     ComputeCapabilityMinor = 76,
+    MaxSharedMemoryPerMultiprocessor = 81,
     MaxSharedMemoryPerBlockOptin = 97,
+    MaxBlocksPerMultiprocessor = 106,
 }
 
 /// <summary>CUfunction_attribute.</summary>
