@@ -4,17 +4,10 @@
 #include "memory.cuh"
 
 #if LSP_EMULATOR
-// Watched as loads: among each other these are no race.
 /// Adds to a number in shared memory and returns what was there.
-DEVICE uint32_t atomic_add_shared(uint32_t* sum, uint32_t value) {
-    emulator::load_shared(sum);
-    return __atomic_fetch_add(sum, value, __ATOMIC_RELAXED);
-}
+DEVICE uint32_t atomic_add_shared(uint32_t* sum, uint32_t value) { return emulator::atomic_add_shared(sum, value); }
 /// Adds to a number in global memory that the next kernel reads.
-DEVICE void atomic_add_global(uint64_t* sum, uint64_t value) {
-    emulator::load_global(sum);
-    __atomic_fetch_add(sum, value, __ATOMIC_RELAXED);
-}
+DEVICE void atomic_add_global(uint64_t* sum, uint64_t value) { emulator::atomic_add_global(sum, value); }
 #else
 DEVICE uint32_t atomic_add_shared(uint32_t* sum, uint32_t value) { return atomicAdd(sum, value); }
 DEVICE void atomic_add_global(uint64_t* sum, uint64_t value) {

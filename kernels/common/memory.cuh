@@ -27,10 +27,7 @@ DEVICE void stg(T* destination, T value) {
 }
 /// Adds 1 to a counter that blocks share and returns what was there. Whoever sees the sum sees what this block wrote in
 /// front of its last barrier, by ldg_shared_by_blocks behind a barrier of its own.
-DEVICE int atomic_increment(int* counter) {
-    emulator::load_global(counter);
-    return __atomic_fetch_add(counter, 1, __ATOMIC_SEQ_CST);
-}
+DEVICE int atomic_increment(int* counter) { return emulator::atomic_add_global<__ATOMIC_SEQ_CST>(counter, 1); }
 template <typename T>
 DEVICE T lds(const T* source) {
     return emulator::load_shared(source);
@@ -84,10 +81,26 @@ DEVICE T ldg_stream(const T* source) {
                  : "l"(source));
     return *reinterpret_cast<const T*>(&v);
 }
-/// What another block of the same kernel may have written before.
+/// What another block of the same kernel may have written before: from the second cache, which all blocks share.
 template <typename T>
 DEVICE T ldg_shared_by_blocks(const T* source) {
-    return *const_cast<const volatile T*>(source);
+    static_assert(sizeof(T) == 4 || sizeof(T) == 8 || sizeof(T) == 16);
+    if constexpr (sizeof(T) == 4) {
+        uint32_t v;
+        asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(source) : "memory");
+        return *reinterpret_cast<const T*>(&v);
+    } else if constexpr (sizeof(T) == 8) {
+        uint64_t v;
+        asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];" : "=l"(v) : "l"(source) : "memory");
+        return *reinterpret_cast<const T*>(&v);
+    } else {
+        u32x4 v;
+        asm volatile("ld.relaxed.gpu.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                     : "l"(source)
+                     : "memory");
+        return *reinterpret_cast<const T*>(&v);
+    }
 }
 /// What this thread itself may write later in the kernel: an ordinary load.
 template <typename T>

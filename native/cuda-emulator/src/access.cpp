@@ -11,7 +11,8 @@ void refuse(Access access, const void* pointer, size_t bytes) {
     Lane& lane = current_lane();
     const uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
     const bool load = access == Access::load_global || access == Access::load_shared;
-    const bool shared = access == Access::load_shared || access == Access::store_shared;
+    const bool store = access == Access::store_global || access == Access::store_shared;
+    const bool shared = !is_global(access);
     const bool misaligned = address % bytes != 0;
     std::string where;
     if (shared) {
@@ -24,7 +25,14 @@ void refuse(Access access, const void* pointer, size_t bytes) {
     lane.warp->block->fail(
         misaligned ? CUDA_ERROR_MISALIGNED_ADDRESS : CUDA_ERROR_ILLEGAL_ADDRESS,
         text_of("%s: %s %s of %zu bytes %s %s", place_of(lane).c_str(), misaligned ? "misaligned" : "out-of-bounds",
-                load ? "load" : "store", bytes, load ? "from" : "to", where.c_str()));
+                load    ? "load"
+                : store ? "store"
+                        : "atomic operation",
+                bytes,
+                load    ? "from"
+                : store ? "to"
+                        : "on",
+                where.c_str()));
 }
 
 void watch(Access access, const void* pointer, size_t bytes) {
@@ -41,6 +49,7 @@ void watch_at(const void* site, detail::Access access, const void* pointer, size
     if ((lane.watched & kWatchRaces) != 0) {
         if (access == detail::Access::load_shared) block.races().load(lane, pointer, bytes);
         if (access == detail::Access::store_shared) block.races().store(lane, pointer, bytes);
+        if (access == detail::Access::atomic_shared) block.races().update(lane, pointer, bytes);
     }
     if ((lane.watched & kWatchCounts) != 0) block.counter().access(lane, access, pointer, bytes, site);
 }

@@ -13,16 +13,15 @@ using detail::Access;
 constexpr int kSectorBits = Cache::kSectorBits, kLineBits = Cache::kLineBits;
 constexpr size_t kFirstTable = 256;  // a power of two
 
-bool is_global(Access access) { return access == Access::load_global || access == Access::store_global; }
-
 // Different values among `count` of them, which are sorted here. Lanes mostly come in order.
 int different(uintptr_t* values, int count) {
     if (!std::is_sorted(values, values + count)) std::sort(values, values + count);
     return int(std::unique(values, values + count) - values);
 }
 
-int wavefronts_of(uintptr_t* words, int count) {
-    count = different(words, count);
+int wavefronts_of(uintptr_t* words, int count, bool atomic) {
+    // One word serves all lanes that read or write it, but is changed by one after the other.
+    if (!atomic) count = different(words, count);
     int in_bank[32] = {}, most = 0;
     for (int i = 0; i < count; i++) most = std::max(most, ++in_bank[words[i] % 32]);
     return most;
@@ -30,7 +29,7 @@ int wavefronts_of(uintptr_t* words, int count) {
 
 // Shared memory serves 32 lanes at once up to 4 bytes each, half of them with 8 and a quarter with 16 bytes. Each of
 // its 32 banks gives one word of 4 bytes per wavefront.
-void count_wavefronts(const uintptr_t* addresses, uint32_t lanes, int bytes, Traffic& traffic) {
+void count_wavefronts(const uintptr_t* addresses, uint32_t lanes, int bytes, bool atomic, Traffic& traffic) {
     const int words = bytes <= 4 ? 1 : bytes / 4, together = 32 / words;
     for (int first = 0; first < 32; first += together) {
         uintptr_t all[32];
@@ -41,7 +40,7 @@ void count_wavefronts(const uintptr_t* addresses, uint32_t lanes, int bytes, Tra
             if ((lanes >> lane & 1) == 0) continue;
             for (int word = 0; word < words; word++) {
                 const uintptr_t at = addresses[lane] / 4 + uintptr_t(word);
-                if (count > 0 && at == all[count - 1]) continue;
+                if (count > 0 && at == all[count - 1] && !atomic) continue;
                 all[count++] = at;
                 conflict |= (banks >> at % 32 & 1) != 0;
                 banks |= 1u << at % 32;
@@ -49,7 +48,7 @@ void count_wavefronts(const uintptr_t* addresses, uint32_t lanes, int bytes, Tra
         }
         if (count == 0) continue;
         // Two lanes in a bank: for the same word, or one behind the other.
-        traffic.units += uint64_t(conflict ? wavefronts_of(all, count) : 1);
+        traffic.units += uint64_t(conflict ? wavefronts_of(all, count, atomic) : 1);
         traffic.least += 1;
     }
 }
@@ -144,10 +143,11 @@ void Counter::add(const Request& request) {
     SiteTraffic& sum = sites_[size_t(request.site)];
     sum.traffic.requests++;
     sum.traffic.bytes += uint64_t(__builtin_popcount(request.lanes)) * sum.site.bytes;
-    if (is_global(sum.site.access)) {
+    if (detail::is_global(sum.site.access)) {
         add_global(sum.site, request, sum.traffic);
     } else {
-        count_wavefronts(request.addresses, request.lanes, sum.site.bytes, sum.traffic);
+        count_wavefronts(request.addresses, request.lanes, sum.site.bytes, sum.site.access == Access::atomic_shared,
+                         sum.traffic);
     }
 }
 
@@ -160,7 +160,7 @@ void Counter::add_global(const Site& site, const Request& request, Traffic& traf
     // Accesses are aligned to their size: they overlap only if they are the same.
     count = different(places, count);
     traffic.least += (uint64_t(count) * site.bytes + (1 << kSectorBits) - 1) >> kSectorBits;
-    const bool load = site.access == Access::load_global;
+    const bool loads = site.access != Access::store_global, stores = site.access != Access::load_global;
     // Line by line, and sectors by words of 64: places are sorted.
     for (int i = 0; i < count;) {
         const uintptr_t word = places[i] >> (kSectorBits + 6);
@@ -175,15 +175,12 @@ void Counter::add_global(const Site& site, const Request& request, Traffic& traf
             }
             sectors |= uint64_t(touched) << (line % (64 / Cache::kSectors) * Cache::kSectors);
             if (modelled_cache == nullptr) continue;
-            if (load) {
-                modelled_cache->read(uint32_t(line), touched);
-            } else {
-                modelled_cache->write(uint32_t(line), bytes);
-            }
+            if (loads) modelled_cache->read(uint32_t(line), touched);
+            if (stores) modelled_cache->write(uint32_t(line), bytes);
         }
         traffic.units += uint64_t(__builtin_popcountll(sectors));
-        (load ? counts_.read_sectors : counts_.written_sectors) +=
-            uint64_t((load ? sectors_read : sectors_written).touch(word, sectors));
+        if (loads) counts_.read_sectors += uint64_t(sectors_read.touch(word, sectors));
+        if (stores) counts_.written_sectors += uint64_t(sectors_written.touch(word, sectors));
     }
 }
 

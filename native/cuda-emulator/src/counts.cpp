@@ -108,23 +108,21 @@ LspEmulatorCount total_of(const std::string& name, const KernelCounts& counts) {
     total.memory_read_bytes = counts.memory_read_bytes;
     total.memory_written_bytes = counts.memory_written_bytes;
     for (const auto& [site, traffic] : counts.sites) {
-        switch (site.access) {
-            case Access::load_global:
-                total.load_bytes += traffic.bytes;
-                total.load_sectors += traffic.units;
-                total.load_least_sectors += traffic.least;
-                break;
-            case Access::store_global:
-                total.store_bytes += traffic.bytes;
-                total.store_sectors += traffic.units;
-                total.store_least_sectors += traffic.least;
-                break;
-            case Access::load_shared:
-            case Access::store_shared:
-                total.shared_requests += traffic.requests;
-                total.shared_wavefronts += traffic.units;
-                total.shared_least_wavefronts += traffic.least;
-                break;
+        if (!detail::is_global(site.access)) {
+            total.shared_requests += traffic.requests;
+            total.shared_wavefronts += traffic.units;
+            total.shared_least_wavefronts += traffic.least;
+            continue;
+        }
+        if (site.access != Access::store_global) {
+            total.load_bytes += traffic.bytes;
+            total.load_sectors += traffic.units;
+            total.load_least_sectors += traffic.least;
+        }
+        if (site.access != Access::load_global) {
+            total.store_bytes += traffic.bytes;
+            total.store_sectors += traffic.units;
+            total.store_least_sectors += traffic.least;
         }
     }
     return total;

@@ -38,15 +38,33 @@ void RaceChecker::check_write(const Lane& lane, const Cell& cell, const void* by
     }
 }
 
-void RaceChecker::check_readers(const Lane& lane, const Cell& cell, const void* byte) const {
-    if (cell.read_epoch != epoch_ || (cell.readers == Readers::one && cell.reader == lane.thread)) return;
-    if (cell.readers != Readers::of_many && cell.reader / 32 == lane.thread / 32 &&
-        cell.read_warp_epoch != warp_epochs_[lane.warp->number]) {
+void RaceChecker::check_visitors(const Lane& lane, const Visitors& visitors, const void* byte, const char* verb,
+                                 const char* done) const {
+    using Kind = Visitors::Kind;
+    if (visitors.epoch != epoch_ || (visitors.kind == Kind::one && visitors.thread == lane.thread)) return;
+    if (visitors.kind != Kind::of_many && visitors.thread / 32 == lane.thread / 32 &&
+        visitors.warp_epoch != warp_epochs_[lane.warp->number]) {
         return;
     }
     race(lane, byte,
-         text_of("writes what thread %d%s read since the last barrier", cell.reader,
-                 cell.readers == Readers::one ? " has" : " and others have"));
+         text_of("%s what thread %d%s %s since the last barrier", verb, visitors.thread,
+                 visitors.kind == Kind::one ? " has" : " and others have", done));
+}
+
+void RaceChecker::add_visitor(const Lane& lane, Visitors& visitors) const {
+    using Kind = Visitors::Kind;
+    const uint32_t warp_epoch = warp_epochs_[lane.warp->number];
+    if (visitors.epoch != epoch_) {
+        visitors.kind = Kind::one;
+    } else if (visitors.thread / 32 != lane.thread / 32) {
+        visitors.kind = Kind::of_many;
+    } else if (visitors.thread != lane.thread && visitors.kind == Kind::one) {
+        // Those before the last warp_barrier need not be remembered beside one behind it.
+        visitors.kind = visitors.warp_epoch == warp_epoch ? Kind::of_one_warp : Kind::one;
+    }
+    visitors.thread = int16_t(lane.thread);
+    visitors.epoch = epoch_;
+    visitors.warp_epoch = warp_epoch;
 }
 
 void RaceChecker::set_writer(const Lane& lane, Cell& cell) const {
@@ -57,20 +75,10 @@ void RaceChecker::set_writer(const Lane& lane, Cell& cell) const {
 
 void RaceChecker::load(const Lane& lane, const void* pointer, size_t bytes) {
     const unsigned char* byte = static_cast<const unsigned char*>(pointer);
-    const uint32_t warp_epoch = warp_epochs_[lane.warp->number];
     for (Cell *cell = cells_of(lane, pointer), *end = cell + bytes; cell < end; cell++, byte++) {
         check_write(lane, *cell, byte, "reads");
-        if (cell->read_epoch != epoch_) {
-            cell->readers = Readers::one;
-        } else if (cell->reader / 32 != lane.thread / 32) {
-            cell->readers = Readers::of_many;
-        } else if (cell->reader != lane.thread && cell->readers == Readers::one) {
-            // Readers before the last warp_barrier need not be remembered beside one behind it.
-            cell->readers = cell->read_warp_epoch == warp_epoch ? Readers::of_one_warp : Readers::one;
-        }
-        cell->reader = int16_t(lane.thread);
-        cell->read_epoch = epoch_;
-        cell->read_warp_epoch = warp_epoch;
+        check_visitors(lane, cell->updaters, byte, "reads", "changed");
+        add_visitor(lane, cell->readers);
     }
 }
 
@@ -78,8 +86,18 @@ void RaceChecker::store(const Lane& lane, const void* pointer, size_t bytes) {
     const unsigned char* byte = static_cast<const unsigned char*>(pointer);
     for (Cell *cell = cells_of(lane, pointer), *end = cell + bytes; cell < end; cell++, byte++) {
         check_write(lane, *cell, byte, "overwrites");
-        check_readers(lane, *cell, byte);
+        check_visitors(lane, cell->readers, byte, "writes", "read");
+        check_visitors(lane, cell->updaters, byte, "writes", "changed");
         set_writer(lane, *cell);
+    }
+}
+
+void RaceChecker::update(const Lane& lane, const void* pointer, size_t bytes) {
+    const unsigned char* byte = static_cast<const unsigned char*>(pointer);
+    for (Cell *cell = cells_of(lane, pointer), *end = cell + bytes; cell < end; cell++, byte++) {
+        check_write(lane, *cell, byte, "changes");
+        check_visitors(lane, cell->readers, byte, "changes", "read");
+        add_visitor(lane, cell->updaters);
     }
 }
 

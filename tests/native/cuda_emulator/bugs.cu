@@ -1,4 +1,5 @@
 // Kernels with one bug each, which the emulator must find.
+#include "common/atomics.cuh"
 #include "common/reduce.cuh"
 
 // Parameter `bad` says which thread goes wrong.
@@ -141,3 +142,21 @@ REGISTER_KERNEL(test_double);
 
 KERNEL(test_no_parameters, 1024, 1)() { barrier(); }
 REGISTER_KERNEL(test_no_parameters);
+
+// Counts in shared memory and, by thread 0, in global memory. A barrier is missing in front of the load.
+KERNEL(bug_atomic, 256, 1)(int* y, int* total, int barriers) {
+    uint32_t* shared = reinterpret_cast<uint32_t*>(shared_memory());
+    if (thread_x() == 0) sts(shared, 0u);
+    barrier();
+    atomic_add_shared(shared, 1);
+    if (barriers > 0) barrier();
+    stg(y + thread_x(), int(lds(shared)));
+    if (thread_x() == 0) atomic_increment(total);
+}
+REGISTER_KERNEL(bug_atomic);
+
+// The counter of another block, or half of two.
+KERNEL(bug_atomic_place, 32, 1)(int* total, int bytes) {
+    if (thread_x() == 5) atomic_increment(reinterpret_cast<int*>(reinterpret_cast<unsigned char*>(total) + bytes));
+}
+REGISTER_KERNEL(bug_atomic_place);

@@ -103,6 +103,25 @@ TEST_F(CountingTest, MatrixLoadsAndProducts) {
     EXPECT_EQ(4u, c.shared_least_wavefronts);
 }
 
+TEST_F(CountingTest, AtomicOperations) {
+    const Buffer<uint64_t> sums(std::vector<uint64_t>(32, 5));
+    lspEmulatorCountBegin(0);
+    CU(run("traffic_atomics", 1, 32, 128, sums.at()));
+    const LspEmulatorCount c = end();
+    EXPECT_EQ(std::vector<uint64_t>(32, 6), sums.values());
+    // Read and written.
+    EXPECT_EQ(256u, c.load_bytes);
+    EXPECT_EQ(256u, c.store_bytes);
+    EXPECT_EQ(8u, c.load_sectors);
+    EXPECT_EQ(8u, c.store_sectors);
+    EXPECT_EQ(8u, c.load_different_sectors);
+    EXPECT_EQ(8u, c.store_different_sectors);
+    // The lanes change one word one after the other: with the store and the 32 words, 1 + 32 + 1.
+    EXPECT_EQ(3u, c.shared_requests);
+    EXPECT_EQ(34u, c.shared_wavefronts);
+    EXPECT_EQ(3u, c.shared_least_wavefronts);
+}
+
 TEST_F(CountingTest, SampleOfBlocks) {
     const int n = 512;
     const Buffer<float> x(n), y(n);

@@ -82,6 +82,17 @@ TEST_F(ErrorsTest, AsynchronousCopyNotWaitedForIsNaN) {
     for (const float value : y.values()) ASSERT_TRUE(std::isnan(value));
 }
 
+TEST_F(ErrorsTest, AtomicOperationOutOfPlace) {
+    const Buffer<int> total(std::vector<int>{7, 7});
+    CU(run("bug_atomic_place", 2, 32, 0, total.at(), 4));
+    EXPECT_EQ((std::vector<int>{7, 9}), total.values());
+    EXPECT_EQ(CUDA_ERROR_ILLEGAL_ADDRESS, run("bug_atomic_place", 1, 32, 0, total.at(), 8));
+    expect_text({"bug_atomic_place", "thread 5", "out-of-bounds atomic operation of 4 bytes on global memory"});
+    lspEmulatorClearError();
+    EXPECT_EQ(CUDA_ERROR_MISALIGNED_ADDRESS, run("bug_atomic_place", 1, 32, 0, total.at(), 2));
+    expect_text({"thread 5", "misaligned atomic operation"});
+}
+
 TEST_F(ErrorsTest, DivergentBarrier) {
     EXPECT_EQ(CUDA_ERROR_LAUNCH_FAILED, run("bug_divergent_barrier", 2, 96, 0, 40));
     expect_text({"bug_divergent_barrier", "block (", "threads 0 to 39 wait at barrier", "thread 40 has returned",

@@ -47,6 +47,16 @@ TEST_P(RacesTest, CopyThatWasNotWaitedFor) {
     expect_text({"bug_wait_count", "reads what a cp_async16 of thread", "not waited for"});
 }
 
+TEST_P(RacesTest, AtomicOperationsRaceWithLoadsOnly) {
+    const Buffer<int> y(64);
+    const Buffer<int> total(std::vector<int>{0});
+    CU(run("bug_atomic", 3, 64, 512, y.at(), total.at(), 1));
+    for (const int count : y.values()) ASSERT_EQ(64, count);
+    EXPECT_EQ(3, total.values()[0]);
+    EXPECT_EQ(CUDA_ERROR_LAUNCH_FAILED, run("bug_atomic", 3, 64, 512, y.at(), total.at(), 0));
+    expect_text({"bug_atomic", "race for byte 0 ", "since the last barrier"});
+}
+
 TEST_P(RacesTest, RightKernelsPass) {
     const Buffer<float> x(192 * 160), y(128 * 192);
     CU(run("test_row_sum", 5, 1024, 128, y.at(), x.at(), 777));

@@ -1,4 +1,5 @@
 // Kernels whose traffic is known by hand.
+#include "common/atomics.cuh"
 #include "common/reduce.cuh"
 
 // y [columns, rows] = x [rows, columns]^T, both multiples of 32; blocks of 32 warps, a tile of 32 x 32.
@@ -70,3 +71,14 @@ KERNEL(traffic_partial_sums, 32, 1)(float* y, float* partial, int n) {
     stg(y + lane_id(), sum);
 }
 REGISTER_KERNEL(traffic_partial_sums);
+
+// One warp adds to one word and to 32 words of shared memory, and to sums [32].
+KERNEL(traffic_atomics, 32, 1)(uint64_t* sums) {
+    uint32_t* shared = reinterpret_cast<uint32_t*>(shared_memory());
+    sts(shared + lane_id(), 0u);
+    warp_barrier();
+    atomic_add_shared(shared, 1);
+    atomic_add_shared(shared + lane_id(), 1);
+    atomic_add_global(sums + lane_id(), 1);
+}
+REGISTER_KERNEL(traffic_atomics);

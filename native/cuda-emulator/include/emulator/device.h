@@ -31,7 +31,11 @@ inline unsigned char* shared_memory() { return current_thread->shared; }
 
 namespace detail {
 
-enum class Access : uint8_t { load_global, store_global, load_shared, store_shared };
+enum class Access : uint8_t { load_global, store_global, load_shared, store_shared, atomic_global, atomic_shared };
+
+constexpr bool is_global(Access access) {
+    return access == Access::load_global || access == Access::store_global || access == Access::atomic_global;
+}
 
 // Device memory is one range of addresses cut into granules; every granule belongs to one allocation at most.
 constexpr int kGranuleBits = 16;
@@ -110,6 +114,20 @@ inline void store_shared(T* destination, T value) {
     static_assert(detail::kMovable<T>);
     detail::check_shared(detail::Access::store_shared, destination);
     memcpy(destination, &value, sizeof(T));
+}
+
+/// Adds to a number and returns what was there, in one step for all blocks; T: an integer of 4 or 8 bytes.
+template <int Order = __ATOMIC_RELAXED, typename T>
+inline T atomic_add_global(T* sum, T value) {
+    static_assert(std::is_integral_v<T> && sizeof(T) >= 4);
+    detail::check_global(detail::Access::atomic_global, sum);
+    return __atomic_fetch_add(sum, value, Order);
+}
+template <typename T>
+inline T atomic_add_shared(T* sum, T value) {
+    static_assert(std::is_integral_v<T> && sizeof(T) >= 4);
+    detail::check_shared(detail::Access::atomic_shared, sum);
+    return __atomic_fetch_add(sum, value, __ATOMIC_RELAXED);
 }
 
 /// The destination holds NaN until this thread waits for the copy. bytes: 0 to 16 are read, the rest is zero.

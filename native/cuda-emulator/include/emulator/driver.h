@@ -172,7 +172,8 @@ typedef struct {
 } LspEmulatorCount;
 
 /// The same for one place in the code ("file+offset", for addr2line). access: 0 load, 1 store of global memory
-/// (units are sectors); 2 load, 3 store of shared memory (units are wavefronts).
+/// (units are sectors); 2 load, 3 store of shared memory (units are wavefronts); 4, 5 atomic operation on global,
+/// shared memory (in LspEmulatorCount: a load and a store of global memory).
 typedef struct {
     char kernel[96];
     char place[128];
@@ -180,8 +181,8 @@ typedef struct {
     uint64_t requests, units, least_units;
 } LspEmulatorSite;
 
-/// Of each launch only so many blocks run from now on, evenly spread over the grid (0: all). Results are wrong then, and
-/// so are those of later launches that build on them; it is for counting what would take too long.
+/// Of each launch only so many blocks run from now on, evenly spread over the grid (0: all). Results are wrong then,
+/// and so are those of later launches that build on them; it is for counting what would take too long.
 EMULATOR_API void lspEmulatorRunOnly(int blocks_of_a_launch);
 
 /// The size of the second-level cache that the next count models (0: none): lines of 128 bytes in sectors of 32, 16
