@@ -38,8 +38,12 @@ internal sealed partial class KernelCases
     {
         int hidden = _decoder.HiddenSize, inner = _decoder.IntermediateSize, layers = _decoder.Layers;
         int queries = _decoder.Heads * _decoder.HeadDim, keys = _decoder.KvHeads * _decoder.HeadDim;
-        AddRope(stage, rows, batch);
-        AddCausalAttention(stage, rows, batch);
+        foreach (KvFormat format in KvFormats)
+        {
+            AddRope(stage, rows, batch, format);
+            AddCausalAttention(stage, rows, batch, format);
+        }
+
         foreach (WeightFormat format in Distinct(plans, static plan => plan.Decoder))
         {
             AddProduct(stage, "q, k, v", new Linear(rows, queries + 2 * keys, hidden, format) { Norm = true }, batch, layers * sequences);
@@ -63,17 +67,19 @@ internal sealed partial class KernelCases
             });
     }
 
-    private void AddRope(string stage, int rows, int batch)
+    private void AddRope(string stage, int rows, int batch, KvFormat format)
     {
         int heads = _decoder.Heads, keys = _decoder.KvHeads, width = _decoder.HeadDim, columns = (heads + 2 * keys) * width;
         // cos and sin of each position, which the sequences of a batch share.
         int positions = stage == Prefill ? rows : 1;
-        double bytes = 2.0 * rows * columns * sizeof(ushort) + (double)positions * width * sizeof(float);
-        Add(stage, "rope_and_cache_f16", Invariant($"rotate, cache {rows} x {columns}"), "", batch, _decoder.Layers, bytes, backend =>
+        double bytes = (double)rows * ((columns + heads * width) * sizeof(ushort) + 2 * keys * CacheShape(1, format).BytesOfHead)
+            + (double)positions * width * sizeof(float);
+        string kernel = format == KvFormat.Int8 ? "rope_and_cache_int8_f16" : "rope_and_cache_f16";
+        Add(stage, kernel, Invariant($"rotate, cache {rows} x {columns}"), "", batch, _decoder.Layers, bytes, backend =>
         {
             CudaTensor query = backend.CreateFilledTensor(rows, heads * width, Precision.Operand), x = backend.CreateFilledTensor(rows, columns, Precision.Operand);
             CudaTensor cos = backend.CreateFilledTensor(DecodeLength, width / 2), sin = backend.CreateFilledTensor(DecodeLength, width / 2);
-            CudaKvCache cache = Cache(backend, stage, rows, batch);
+            CudaKvCache cache = Cache(backend, stage, rows, batch, format);
             DeviceBlock lengths = Lengths(backend, batch);
             IDisposable?[] memory = [query, x, cos, sin, cache, lengths];
             if (batch == 1)
@@ -103,28 +109,28 @@ internal sealed partial class KernelCases
                     KvHeads = keys,
                     HeadDim = width,
                 },
-                Element.F16, batch), memory);
+                Element.F16, format, batch), memory);
         });
     }
 
-    private void AddCausalAttention(string stage, int rows, int batch)
+    private void AddCausalAttention(string stage, int rows, int batch, KvFormat format)
     {
         int heads = _decoder.Heads, keys = _decoder.KvHeads, width = _decoder.HeadDim;
         bool prefill = stage == Prefill;
         int positions = prefill ? rows : DecodeLength;
-        double bytes = sizeof(ushort) * (2.0 * rows * heads * width + 2.0 * (prefill ? 1 : batch) * positions * keys * width);
+        double bytes = 2.0 * rows * heads * width * sizeof(ushort) + 2.0 * (prefill ? 1 : batch) * positions * keys * CacheShape(1, format).BytesOfHead;
         double pairs = prefill ? rows * (rows + 1) / 2.0 : (double)batch * positions;
         string shape = prefill ? Invariant($"{rows} x {rows}, {heads} heads of {width}") : Invariant($"{batch} x {positions}, {heads} heads of {width}");
         Add(
-            stage, prefill ? "prefill_attention_128" : "decode_attention_128", shape, "", batch, _decoder.Layers, bytes, backend =>
+            stage, Invariant($"{(prefill ? "prefill" : "decode")}_attention_{(format == KvFormat.Int8 ? "int8_" : "")}{width}"), shape, "", batch, _decoder.Layers, bytes, backend =>
             {
                 CudaTensor y = backend.CreateFilledTensor(rows, heads * width, Precision.Operand), q = backend.CreateFilledTensor(rows, heads * width, Precision.Operand);
-                CudaKvCache cache = Cache(backend, stage, rows, batch);
+                CudaKvCache cache = Cache(backend, stage, rows, batch, format);
                 DeviceBlock lengths = Lengths(backend, batch);
                 IDisposable?[] memory = [y, q, cache, lengths];
                 if (batch == 1) return (() => backend.CausalAttention(y, q, cache, 0, prefill ? 0 : DecodeLength - 1), memory);
                 AttentionKernels attention = backend.Attention;
-                int splits = attention.Splits(DecodeLength, 1, heads, keys, width, batch);
+                int splits = attention.Splits(DecodeLength, 1, heads, cache.Shape, batch);
                 long partial = AttentionKernels.PartialBytes(splits, 1, heads, width, batch);
                 return (() => attention.Decode(
                     new DecodeAttentionArguments
@@ -147,16 +153,18 @@ internal sealed partial class KernelCases
                         HeadDim = width,
                         Scale = AttentionKernels.Scale(width),
                     },
-                    batch, splits, partial == 0 ? 0 : backend.Scratch(partial)), memory);
+                    format, batch, splits, partial == 0 ? 0 : backend.Scratch(partial)), memory);
             },
             4 * pairs * heads * width, ArithmeticUnit.TensorF16);
     }
 
+    private KvCacheShape CacheShape(int positions, KvFormat format) => new(1, _decoder.KvHeads, _decoder.HeadDim, positions, format);
+
     /// <summary>One layer's cache with the positions of all sequences, one after the other.</summary>
-    private CudaKvCache Cache(CudaBackend backend, string stage, int rows, int batch)
+    private CudaKvCache Cache(CudaBackend backend, string stage, int rows, int batch, KvFormat format)
     {
         int positions = stage == Prefill ? rows : batch * DecodeLength;
-        var cache = (CudaKvCache)backend.CreateKvCache(new KvCacheShape(1, _decoder.KvHeads, _decoder.HeadDim, positions, KvFormat.F16));
+        var cache = (CudaKvCache)backend.CreateKvCache(CacheShape(positions, format));
         cache.Reserve(positions);
         return cache;
     }

@@ -25,6 +25,9 @@ internal sealed partial class KernelCases
     /// <summary>Weight formats, as on the command line.</summary>
     public static readonly IReadOnlyList<string> Formats = ["f16", "int8", "int4"];
 
+    /// <summary>Element types of the key-value cache.</summary>
+    public static readonly IReadOnlyList<KvFormat> KvFormats = [KvFormat.F16, KvFormat.Int8];
+
     /// <summary>Pictures or sequences at once.</summary>
     public static readonly IReadOnlyList<int> Batches = [1, 4];
 

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using LlavaSp.Backends;
 using LlavaSp.Backends.Cuda;
+using LlavaSp.Backends.Cuda.Driver;
 using LlavaSp.Quantization;
 
 namespace LlavaSp.Tests.Backends.Cuda;
@@ -289,8 +290,8 @@ public sealed class CudaKvCacheTests
         using KvCache cache = cuda.Cuda.CreateKvCache(shape);
         AttentionPair.Write(cuda.Cuda, cache, AttentionPair.Halves(Length * 3 * Heads * HeadDim, 1), Length, 0, Heads, Precision.Operand);
         float[] query = AttentionPair.Halves(Heads * HeadDim, 2);
-        EmulatorCounts counts = EmulatorCounts.Of(cuda, () => AttentionPair.Causal(cuda.Cuda, cache, query, 1, Length - 1, Precision.Operand));
-        EmulatorCounts.Count count = counts[format == KvFormat.Int8 ? "decode_attention_int8_128" : "decode_attention_128"];
+        IReadOnlyDictionary<string, KernelCount> counts = EmulatorCounts.Of(cuda, () => AttentionPair.Causal(cuda.Cuda, cache, query, 1, Length - 1, Precision.Operand));
+        KernelCount count = counts[format == KvFormat.Int8 ? "decode_attention_int8_128" : "decode_attention_128"];
         TestContext.Current.TestOutputHelper?.WriteLine($"{shape.ByteLength} bytes of keys and values: {count}");
         Assert.InRange(32.0 * count.LoadDifferentSectors, shape.ByteLength, 1.05 * shape.ByteLength);
         Assert.InRange((double)(count.LoadBytes + count.StoreBytes), shape.ByteLength, 1.05 * shape.ByteLength);
