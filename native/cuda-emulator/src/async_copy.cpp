@@ -39,6 +39,7 @@ void cp_async16(void* shared, const void* global, int bytes) {
         detail::refuse(detail::Access::load_global, global, 16);
     }
     if (EMULATOR_UNLIKELY(lane.watched)) watch_copy(lane, __builtin_return_address(0), shared, global, bytes);
+    sanitize_write(shared, 16);
     memset(shared, 0xff, 16);
     lane.copies.push_back(
         AsyncCopy{static_cast<unsigned char*>(shared), static_cast<const unsigned char*>(global), bytes, lane.group});
@@ -52,6 +53,8 @@ void cp_async_wait(int pending) {
     // Groups are complete in the order of their commits; what was not committed belongs to none.
     while (done < lane.copies.size() && int64_t(lane.copies[done].group) < int64_t(lane.group) - pending) {
         const AsyncCopy& copy = lane.copies[done++];
+        sanitize_read(copy.global, size_t(copy.bytes));
+        sanitize_write(copy.shared, 16);
         memcpy(copy.shared, copy.global, size_t(copy.bytes));
         memset(copy.shared + copy.bytes, 0, size_t(16 - copy.bytes));
         if (EMULATOR_UNLIKELY((lane.watched & kWatchRaces) != 0)) {

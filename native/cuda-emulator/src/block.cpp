@@ -1,6 +1,9 @@
 #include "block.h"
 
+#include <sys/mman.h>
+
 #include <cstring>
+#include <new>
 
 #include "counting.h"
 #include "errors.h"
@@ -14,7 +17,7 @@ namespace {
 
 // As on the cards of compute capability 8.0 to 8.9, of which no block gets more than 99 KiB everywhere.
 constexpr size_t kMostShared = 99 * 1024;
-constexpr size_t kSharedAlignment = 1024;
+constexpr size_t kSharedMapped = kMostShared + 4096;
 
 // The fiber that runs on this host thread was started by it.
 __thread Block* running_block;
@@ -45,6 +48,14 @@ const char* name_of(Wait wait) {
     return "?";
 }
 
+unsigned char* map_shared(void* place) {
+    const int fixed = place == nullptr ? 0 : MAP_FIXED;
+    void* memory =
+        mmap(place, kSharedMapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    return static_cast<unsigned char*>(memory);
+}
+
 std::string place_of_block(const KernelLaunch& launch, const Thread& thread) {
     return text_of("kernel %s, block (%d, %d, %d)", launch.kernel->name, thread.block_x, thread.block_y,
                    thread.block_z);
@@ -56,9 +67,9 @@ std::string place_of(const Lane& lane) {
     return text_of("%s, thread %d", place_of_block(lane.warp->block->launch(), lane).c_str(), lane.thread);
 }
 
-Block::Block() : stacks_(kMostThreads), lanes_(kMostThreads), shared_(kMostShared + kSharedAlignment) {}
+Block::Block() : stacks_(kMostThreads), lanes_(kMostThreads), shared_(map_shared(nullptr)) {}
 
-Block::~Block() = default;
+Block::~Block() { munmap(shared_, kSharedMapped); }
 
 uint32_t Block::random() {
     random_ ^= random_ << 13;
@@ -99,10 +110,18 @@ bool Block::run(const KernelLaunch& launch, LaunchState& state, int64_t index, b
     }
 
     // Nothing is left of the block before: what was not written reads as NaN.
-    unsigned char* shared = shared_.data();
-    shared += (kSharedAlignment - reinterpret_cast<uintptr_t>(shared) % kSharedAlignment) % kSharedAlignment;
-    memset(shared, 0xff, launch.shared_bytes);
+#if EMULATOR_TSAN
+    // For the sanitizer it is new memory: nothing orders the blocks' accesses.
+    map_shared(shared_);
+#endif
+#if EMULATOR_ASAN
+    // What lies behind the block's shared memory is not its own.
+    __asan_unpoison_memory_region(shared_, launch.shared_bytes);
+    __asan_poison_memory_region(shared_ + launch.shared_bytes, kSharedMapped - launch.shared_bytes);
+#endif
+    memset(shared_, 0xff, launch.shared_bytes);
 
+    fiber_turn_ ^= 1;
     Thread thread{};
     thread.threads = threads;
     thread.block_x = int(index % launch.grid[0]);
@@ -111,7 +130,7 @@ bool Block::run(const KernelLaunch& launch, LaunchState& state, int64_t index, b
     thread.grid_x = int(launch.grid[0]);
     thread.grid_y = int(launch.grid[1]);
     thread.grid_z = int(launch.grid[2]);
-    thread.shared = shared;
+    thread.shared = shared_;
     thread.shared_bytes = launch.shared_bytes;
     thread.watched = watched_;
     for (int i = 0; i < threads; i++) {
@@ -119,6 +138,7 @@ bool Block::run(const KernelLaunch& launch, LaunchState& state, int64_t index, b
         thread.thread = i;
         static_cast<Thread&>(lane) = thread;
         lane.stack_pointer = stacks_.start(i, &fiber_main);
+        lane.sanitized[fiber_turn_].create();
         lane.warp = &warps_[i / 32];
         lane.wait = Wait::nothing;
         lane.number = i % 32;
@@ -137,6 +157,8 @@ bool Block::run(const KernelLaunch& launch, LaunchState& state, int64_t index, b
     }
 
     running_block = this;
+    begin_.reach();
+    host_.take_current();
     host_stack_ = nullptr;
     // Lanes go on from one to the next; this thread is back when none can run.
     enter(*next(nullptr), &host_stack_pointer_);
@@ -149,6 +171,7 @@ bool Block::run(const KernelLaunch& launch, LaunchState& state, int64_t index, b
 
 void Block::enter(Lane& lane, void** save) {
     current_thread = &lane;
+    lane.sanitized[fiber_turn_].enter();
 #if EMULATOR_ASAN
     void* frames;
     __sanitizer_start_switch_fiber(&frames, stacks_.bottom(lane.thread), FiberStacks::size());
@@ -160,6 +183,7 @@ void Block::enter(Lane& lane, void** save) {
 }
 
 void Block::return_to_host(void** save) {
+    host_.enter();
 #if EMULATOR_ASAN
     void* frames;
     __sanitizer_start_switch_fiber(&frames, host_stack_, host_stack_size_);
@@ -182,7 +206,10 @@ void Block::fiber_main() {
         block.host_stack_size_ = size;
     }
 #endif
+    block.begin_.leave();
+    block.state_->begin.leave();
     block.launch_->kernel->invoke(block.launch_->kernel->function, block.launch_->parameters.data());
+    block.state_->end.reach();
     Lane& lane = current_lane();
     lane.wait = Wait::finished;
     lane.warp->ready &= ~(1u << lane.number);
@@ -248,8 +275,11 @@ void Block::leave(Lane& lane) {
 }
 
 void Block::arrive_at_barrier(Lane& lane) {
+    Meeting& meeting = barriers_[barrier_turn_];
+    meeting.reach();
     if (++at_barrier_ == lane.threads) {
         at_barrier_ = 0;
+        barrier_turn_ ^= 1;
         if (EMULATOR_UNLIKELY(watched_ != 0)) block_met();
         for (int i = 0; i < warp_count_; i++) warps_[i].ready = warps_[i].all;
     } else {
@@ -258,6 +288,7 @@ void Block::arrive_at_barrier(Lane& lane) {
         leave(lane);
         lane.wait = Wait::nothing;
     }
+    meeting.leave();
 }
 
 void Block::block_met() {

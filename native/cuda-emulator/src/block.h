@@ -8,6 +8,7 @@
 
 #include "emulator/device.h"
 #include "fiber.h"
+#include "happens_before.h"
 #include "kernel_launch.h"
 
 namespace emulator {
@@ -51,6 +52,8 @@ struct Lane : Thread {
     // Operands of the collective that the lane waits in.
     void* result = nullptr;
     const void* operands[2] = {};
+    // Of the last blocks, in turn: a fiber that is used again has seen all that it saw in the block before.
+    SanitizedFiber sanitized[2];
     std::vector<AsyncCopy> copies;
     uint32_t group = 0;
 };
@@ -65,6 +68,7 @@ struct alignas(64) Warp {
     Block* block = nullptr;
     // Two sets, used in turn: a lane may enter the next collective while others still read the last one's values.
     uint32_t turn = 0;
+    Meeting meetings[2];  // of warp_barrier
     uint32_t values[2][32];
 };
 
@@ -98,13 +102,16 @@ class Block {
     FiberStacks stacks_;
     std::vector<Lane> lanes_;
     Warp warps_[kMostThreads / 32];
-    std::vector<unsigned char> shared_;
+    unsigned char* shared_;
     const KernelLaunch* launch_ = nullptr;
     LaunchState* state_ = nullptr;
     Order order_ = Order::forward;
     uint64_t random_ = 1;
     int warp_count_ = 0;
     int at_barrier_ = 0;
+    // Two, used in turn: a thread may reach the next barrier before others have left the last.
+    Meeting barriers_[2];
+    int barrier_turn_ = 0;
     int finished_ = 0;
     bool failed_ = false;
     uint32_t watched_ = 0;
@@ -112,6 +119,9 @@ class Block {
     std::unique_ptr<Counter> counter_;
     void* host_stack_pointer_ = nullptr;
     // Of the host's thread, where a sanitizer asks for them.
+    SanitizedFiber host_;
+    Meeting begin_;
+    int fiber_turn_ = 0;
     const void* host_stack_ = nullptr;
     size_t host_stack_size_ = 0;
 

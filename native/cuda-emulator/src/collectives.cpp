@@ -13,7 +13,11 @@ void barrier() {
 }
 
 void warp_barrier() {
-    gather(current_lane(), Wait::warp_barrier, [](Warp&) {});
+    Lane& lane = current_lane();
+    Meeting& meeting = lane.warp->meetings[lane.warp->turn];
+    meeting.reach();
+    gather(lane, Wait::warp_barrier, [](Warp&) {});
+    meeting.leave();
 }
 
 uint32_t detail::shuffle_bits(uint32_t value, int source) {
@@ -61,6 +65,7 @@ void ldmatrix(uint32_t* r, const void* row, int matrices, bool transposed) {
     if (EMULATOR_UNLIKELY(lane.watched) && lane.number < matrices * 8) {
         watch_at(__builtin_return_address(0), detail::Access::load_shared, row, 16);
     }
+    if (lane.number < matrices * 8) sanitize_read(row, 16);
     lane.result = r;
     lane.operands[0] = row;
     gather(lane, Wait::ldmatrix, [=](Warp& warp) { load_matrices(warp, matrices, transposed); });

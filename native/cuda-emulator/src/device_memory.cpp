@@ -20,7 +20,8 @@ namespace {
 
 constexpr size_t kGranule = size_t{1} << detail::kGranuleBits;
 constexpr size_t kPage = 4096;
-constexpr size_t kMostReserved = size_t{256} << 30, kLeastReserved = size_t{1} << 30;
+// ThreadSanitizer keeps four times as much beside it.
+constexpr size_t kMostReserved = size_t{EMULATOR_TSAN ? 32 : 256} << 30, kLeastReserved = size_t{1} << 30;
 constexpr size_t kDefaultTotal = size_t{24} << 30;
 // Fresh memory is filled with NaN, except where that would cost the host more memory than the program may ever use.
 constexpr size_t kMostFilled = size_t{1} << 30;

@@ -77,8 +77,9 @@ namespace emulator {
 namespace {
 
 constexpr size_t kPage = 4096;
+// Sanitizers make frames larger and write their reports from the fiber.
 // The lowest page of each is a guard where there are not too many: the kernel limits a process's mappings.
-constexpr size_t kPages = 17;
+constexpr size_t kPages = EMULATOR_TSAN ? 129 : EMULATOR_ASAN ? 65 : 17;
 constexpr unsigned kMostGuardedThreads = 16;
 
 }  // namespace
@@ -90,6 +91,10 @@ FiberStacks::FiberStacks(int count) : count_(count) {
     memory_ = static_cast<char*>(memory);
     // A huge page per stack would waste most of it.
     madvise(memory_, count * kPages * kPage, MADV_NOHUGEPAGE);
+#if EMULATOR_TSAN
+    // A stack is used by one fiber after the other, which nothing orders.
+    AnnotateBenignRaceSized(__FILE__, __LINE__, memory_, count * kPages * kPage, "stacks of fibers");
+#endif
     if (std::thread::hardware_concurrency() <= kMostGuardedThreads) {
         for (int i = 0; i < count; i++) mprotect(memory_ + i * kPages * kPage, kPage, PROT_NONE);
     }

@@ -37,6 +37,19 @@ class FiberStacks {
 #else
 #define EMULATOR_ASAN 0
 #endif
+// ThreadSanitizer takes each fiber for a thread and must be told what orders them. Kernels are built with it and this
+// library is not (EMULATOR_TSAN comes from CMake): what it does for them would look like accesses of theirs.
+#ifndef EMULATOR_TSAN
+#define EMULATOR_TSAN 0
+#endif
+#if EMULATOR_TSAN
+#include <sanitizer/tsan_interface.h>
+extern "C" {
+void __tsan_read_range(void* address, unsigned long bytes);
+void __tsan_write_range(void* address, unsigned long bytes);
+void AnnotateBenignRaceSized(const char* file, int line, const volatile void* memory, size_t bytes, const char* what);
+}
+#endif
 
 /// Leaves the running fiber, whose stack pointer goes to *save, for the one whose stack pointer is `to`.
 extern "C" void lsp_emulator_switch(void** save, void* to) __attribute__((visibility("hidden")));

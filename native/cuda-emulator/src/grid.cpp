@@ -178,6 +178,7 @@ CUresult run_launch(const KernelLaunch& launch) {
         std::iota(shuffled.begin(), shuffled.end(), int64_t{0});
         std::shuffle(shuffled.begin(), shuffled.end(), std::mt19937_64(state.seed));
     }
+    state.begin.reach();
     std::atomic<int64_t> taken{0};
     // The cache sees one block after the other, the same ones in every run.
     const int helpers = counting_cache() ? 0 : int(std::min<int64_t>(workers().count(), count - 1));
@@ -194,6 +195,7 @@ CUresult run_launch(const KernelLaunch& launch) {
             if (!block.run(launch, state, index, counts && (counted.empty() || counted[size_t(place)]))) break;
         }
     });
+    state.end.leave();
     if (counts) count_launch_end(launch.kernel->name);
     if (!state.failed) return CUDA_SUCCESS;
     std::string text = state.text;

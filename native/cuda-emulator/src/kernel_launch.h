@@ -9,6 +9,7 @@
 
 #include "emulator/device.h"
 #include "emulator/driver.h"
+#include "happens_before.h"
 
 namespace emulator {
 
@@ -34,6 +35,7 @@ struct LaunchState {
     std::mutex guard;
     CUresult code = CUDA_SUCCESS;
     std::string text;
+    Meeting begin, end;
 
     /// The first error stands.
     void fail(CUresult error, const std::string& message);

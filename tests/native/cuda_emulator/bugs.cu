@@ -160,3 +160,71 @@ KERNEL(bug_atomic_place, 32, 1)(int* total, int bytes) {
     if (thread_x() == 5) atomic_increment(reinterpret_cast<int*>(reinterpret_cast<unsigned char*>(total) + bytes));
 }
 REGISTER_KERNEL(bug_atomic_place);
+
+// What follows touches memory without the helpers, which only sanitizers see.
+
+// A barrier (0: none, 1: of the warp, 2: of the block) between a store and a load of a number `distance` threads on.
+KERNEL(bug_plain_missing_barrier, 256, 1)(float* y, int distance, int barriers) {
+    float* shared = reinterpret_cast<float*>(shared_memory());
+    shared[thread_x()] = float(thread_x());
+    if (barriers == 1) warp_barrier();
+    if (barriers == 2) barrier();
+    y[block_x() * block_threads() + thread_x()] = shared[(thread_x() + distance) % block_threads()];
+}
+REGISTER_KERNEL(bug_plain_missing_barrier);
+
+// Each thread waits for its own copy and reads another's.
+KERNEL(bug_plain_copy_without_barrier, 256, 1)(float* y, const float* x, int barriers) {
+    float* shared = reinterpret_cast<float*>(shared_memory());
+    cp_async16(shared + thread_x() * 4, x + thread_x() * 4);
+    cp_async_commit();
+    cp_async_wait<0>();
+    if (barriers > 0) barrier();
+    y[thread_x()] = shared[(thread_x() + 1) % block_threads() * 4];
+}
+REGISTER_KERNEL(bug_plain_copy_without_barrier);
+
+// The rows that ldmatrix reads were stored by other lanes.
+KERNEL(bug_plain_ldmatrix, 32, 1)(uint32_t* y, int barriers) {
+    u32x4* rows = reinterpret_cast<u32x4*>(shared_memory());
+    rows[(lane_id() + 1) % kWarp] = u32x4{1, 2, 3, 4};
+    if (barriers > 0) warp_barrier();
+    uint32_t r[4];
+    ldmatrix_x4(r, rows + lane_id());
+    y[lane_id()] = r[0];
+}
+REGISTER_KERNEL(bug_plain_ldmatrix);
+
+// All blocks write one number: by the same thread, or each by another.
+KERNEL(bug_blocks_write_one, 64, 1)(float* y, int step) {
+    if (thread_x() == block_x() * step) y[0] = float(block_x());
+}
+REGISTER_KERNEL(bug_blocks_write_one);
+
+// The last block to come adds what all have stored, y = sum of partial [blocks, threads]; barriers: before it counts
+// itself.
+KERNEL(bug_last_block, 64, 1)(float* y, float* partial, int* counter, int barriers) {
+    int* last = reinterpret_cast<int*>(shared_memory());
+    partial[block_x() * block_threads() + thread_x()] = 1;
+    if (barriers > 0) barrier();
+    if (thread_x() == 0) *last = atomic_increment(counter) == grid_x() - 1;
+    barrier();
+    if (*last == 0) return;
+    float sum = 0;
+    for (int i = 0; i < grid_x(); i++) sum += partial[i * block_threads() + (thread_x() + 1) % block_threads()];
+    y[thread_x()] = sum;
+}
+REGISTER_KERNEL(bug_last_block);
+
+// An array on the thread's stack, and the block's shared memory, read `at`.
+KERNEL(bug_stack_array, 32, 1)(float* y, int at) {
+    volatile float mine[8];
+    for (int i = 0; i < 8; i++) mine[i] = float(i);
+    y[thread_x()] = mine[at];
+}
+REGISTER_KERNEL(bug_stack_array);
+
+KERNEL(bug_plain_shared, 32, 1)(float* y, int at) {
+    y[thread_x()] = reinterpret_cast<const float*>(shared_memory())[at];
+}
+REGISTER_KERNEL(bug_plain_shared);
