@@ -20,10 +20,11 @@ public sealed class KernelBenchTests
             {
                 Assert.Equal("launch", kernel.GetProperty("bound").GetString());
                 Assert.Equal(4, kernel.GetProperty("occupancy").EnumerateObject().Count());
-                Assert.Equal(4, kernel.GetProperty("predicted_floor_seconds").EnumerateObject().Count());
+                Assert.Equal(4, kernel.GetProperty("predicted_floor_microseconds").EnumerateObject().Count());
             });
             // 32000 float32 are read once, in whole sectors.
             Assert.Equal(128000, kernels[0].GetProperty("least_bytes").GetDouble());
+            Assert.Equal(128000 / 1008e3, kernels[0].GetProperty("predicted_floor_microseconds").GetProperty("RTX 4090").GetDouble(), 3);
             Assert.InRange(kernels[0].GetProperty("memory_bytes").GetDouble(), 128000, 130000);
             Assert.Equal([file], Directory.GetFiles(folder));
             string text = File.ReadAllText(file);

@@ -10,7 +10,7 @@ namespace LlavaSp.Cli.Bench.Kernels;
 /// <param name="Blocks">Blocks of the grid.</param>
 internal sealed record EmulatorResult(KernelCase Case, int Threads, int SharedBytes, long Blocks)
 {
-    /// <summary>Bytes between memory and a second-level cache of <see cref="Card.SmallestCache"/>; NaN where only some blocks ran.</summary>
+    /// <summary>Bytes between memory and a second-level cache of <see cref="Card.SmallestCache"/>; NaN where too few blocks ran to tell.</summary>
     public required double MemoryBytes { get; init; }
 
     /// <summary>Bytes between the SMs and the second-level cache, in whole sectors.</summary>
@@ -46,20 +46,25 @@ internal sealed class EmulatorBench(CudaBackend backend)
     private const double OperationsOfSample = 5e9;
     private const int SampledBlocks = 6;
 
+    // Streams of weights that are so long: a part of the blocks, each with weights of its own.
+    private const double BytesOfSample = 500e6;
+    private const int SampledShare = 8;
+
     private readonly EmulatorCounters _counters = new(backend.Device.Driver);
 
-    /// <summary>Runs a case once: all its blocks, or some of them where it is bound by arithmetic and long.</summary>
+    /// <summary>Runs a case once: all its blocks, or some of them where that takes long.</summary>
     public EmulatorResult Measure(KernelCase kernel)
     {
         using PreparedCase prepared = kernel.Prepare(backend);
-        bool sampled = kernel.Bound == KernelBound.Arithmetic && kernel.Operations > OperationsOfSample;
-        (KernelCount count, IReadOnlyList<SiteCount> sites) = Count(prepared.Recorded, sampled ? SampledBlocks : 0);
+        bool products = kernel.Bound == KernelBound.Arithmetic && kernel.Operations > OperationsOfSample, stream = kernel.MinimumBytes > BytesOfSample;
+        int blocks = products ? SampledBlocks : stream ? (int)Math.Max(SampledBlocks, prepared.Recorded.Blocks / SampledShare) : 0;
+        (KernelCount count, IReadOnlyList<SiteCount> sites) = Count(prepared.Recorded, blocks, products ? 0 : Card.SmallestCache);
         double scale = (double)prepared.Recorded.Blocks / count.CountedBlocks;
         List<SiteCount> global = MainLoops(sites.Where(static site => site.Access is AccessKind.Load or AccessKind.Store));
         List<SiteCount> shared = MainLoops(sites.Where(static site => site.Access is AccessKind.SharedLoad or AccessKind.SharedStore));
         return new EmulatorResult(kernel, prepared.Recorded.Threads, prepared.Recorded.SharedBytes, prepared.Recorded.Blocks)
         {
-            MemoryBytes = sampled ? double.NaN : count.MemoryReadBytes + count.MemoryWrittenBytes,
+            MemoryBytes = products ? double.NaN : count.MemoryBytesOfAllBlocks,
             CacheBytes = 32 * scale * (count.LoadSectors + count.StoreSectors),
             SectorEfficiency = global.Count == 0 ? 1 : global.Min(static site => (double)site.LeastUnits / site.Units),
             Conflicts = scale * shared.Sum(static site => (double)(site.Units - site.LeastUnits)),
@@ -70,16 +75,16 @@ internal sealed class EmulatorBench(CudaBackend backend)
     /// <summary>Bytes between memory and a small second-level cache in one launch that was recorded.</summary>
     public double MemoryBytes(RecordedLaunch launch)
     {
-        (KernelCount count, _) = Count(launch, 0);
-        return count.MemoryReadBytes + count.MemoryWrittenBytes;
+        (KernelCount count, _) = Count(launch, 0, Card.SmallestCache);
+        return count.MemoryBytesOfAllBlocks;
     }
 
-    private (KernelCount Count, IReadOnlyList<SiteCount> Sites) Count(RecordedLaunch launch, int blocks)
+    private (KernelCount Count, IReadOnlyList<SiteCount> Sites) Count(RecordedLaunch launch, int blocks, long cache)
     {
         // What fills the memory is not to be counted.
         backend.Synchronize();
         _counters.RunOnly(blocks);
-        _counters.CountCache(blocks == 0 ? Card.SmallestCache : 0);
+        _counters.CountCache(cache);
         try
         {
             _counters.Begin();

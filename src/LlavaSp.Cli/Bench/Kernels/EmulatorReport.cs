@@ -12,7 +12,7 @@ namespace LlavaSp.Cli.Bench.Kernels;
 /// <param name="multiprocessors">SMs that launches were planned for.</param>
 internal sealed class EmulatorReport(IReadOnlyList<EmulatorResult> results, KernelBudget budget, DecodeStep? step, int multiprocessors)
 {
-    private const double Million = 1e6, Microsecond = 1e-6, Percent = 0.01;
+    private const double Million = 1e6, Microseconds = 1e6, Percent = 0.01;
 
     /// <summary>Columns that say what a case is; they name it in the document.</summary>
     public static IReadOnlyList<KernelColumn<KernelCase>> CaseColumns { get; } =
@@ -26,7 +26,7 @@ internal sealed class EmulatorReport(IReadOnlyList<EmulatorResult> results, Kern
 
     /// <summary>Floors, from the case alone.</summary>
     public static KernelColumn<KernelCase> Floors { get; } = KernelColumn<KernelCase>.Cards(
-        "floor us", "predicted_floor_seconds", "", static (kernel, card) => card.FloorSeconds(kernel), Microsecond);
+        "floor us", "predicted_floor_microseconds", "", static (kernel, card) => card.FloorSeconds(kernel) * Microseconds);
 
     /// <summary>What was counted.</summary>
     public IReadOnlyList<KernelColumn<EmulatorResult>> Columns { get; } =

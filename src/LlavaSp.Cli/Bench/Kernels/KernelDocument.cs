@@ -32,7 +32,8 @@ internal static class KernelDocument
               or the latency of a launch, some microseconds, where there is little to do.
             - **least MB**: weights and scales once, activations in and out once, keys and values once.
             - **moved MB**: what passes between memory and a second-level cache of {Card.SmallestCache >> 20} MB, the smallest of the cards, that is empty before each
-              launch and written back after it. A dash where only some blocks ran, of long products that are bound by arithmetic.
+              launch and written back after it. Of streams of more than 500 MB an eighth of the blocks ran, each with
+              weights of its own, and stands for all; a dash where six blocks of a product ran that is bound by arithmetic.
             - **moved / least**: at most {KernelBars.MemoryRatio} where memory is the bound.
             - **cache MB**: what passes between the SMs and the second-level cache, in whole sectors of 32 bytes.
             - **sectors %**: useful bytes among those of the sectors that an access of a warp touches, of the worst place in the main loops (every

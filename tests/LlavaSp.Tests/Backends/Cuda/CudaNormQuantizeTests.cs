@@ -6,6 +6,8 @@ using static LlavaSp.Tests.Backends.CpuTesting;
 namespace LlavaSp.Tests.Backends.Cuda;
 
 /// <summary>RMSNorm and quantisation in one pass, against the two by themselves.</summary>
+// Alone: the emulator counts, or leaves out, what anybody launches meanwhile.
+[Collection("alone")]
 public sealed class CudaNormQuantizeTests(ITestOutputHelper output)
 {
     private const float Epsilon = 1e-5f;

@@ -7,6 +7,8 @@ using static LlavaSp.Tests.Backends.CpuTesting;
 namespace LlavaSp.Tests.Backends.Cuda;
 
 /// <summary>The vision stages with the channels, the grid and the kernels of the published model (fewer rows or kernels), and what they move there.</summary>
+// Alone: the emulator counts, or leaves out, what anybody launches meanwhile.
+[Collection("alone")]
 public sealed class CudaVisionSizeTests
 {
     private const int Grid = 24, Depth = 1024, Width = 512, Multiprocessors = 128;
@@ -145,9 +147,7 @@ public sealed class CudaVisionSizeTests
     private static CudaWeight Unwritten(CudaPair pair, int rows, int columns, WeightKind kind)
     {
         WeightFormat format = kind == WeightKind.F16 ? WeightFormat.F16 : new WeightFormat(kind, 128);
-        DeviceBlock packed = pair.Cuda.Device.Allocate(CudaWeight.PackedBytes(rows, columns, kind), "a test");
-        DeviceBlock? scales = format.IsInteger ? pair.Cuda.Device.Allocate(CudaWeight.ScaleBytes(rows, columns, format), "a test") : null;
-        return new CudaWeight(rows, columns, format, false, packed, scales);
+        return pair.Cuda.CreateEmptyWeight(rows, columns, format, int8Mma: false);
     }
 
     private static Weight Weight(IBackend backend, int width, int k, WeightFormat format) =>
