@@ -11,24 +11,24 @@ namespace LlavaSp.Tests.Backends.Cuda;
 public sealed class CudaGoldenTests(ITestOutputHelper output)
 {
     // Of layers with random weights; logits reach several units.
-    private static readonly GoldenBounds Half = new(Features: 2e-2f, Hidden: 0.3f, Logits: 0, ExactIds: false);
+    private static readonly GoldenBounds Half = new(Features: 2e-2f, Hidden: 0.3f, Logits: 0.2f, ExactIds: false);
 
-    /// <summary>Largest difference of logits that a checkpoint may have: about 1.3 times what is measured (docs/accuracy.md).</summary>
-    private static readonly Dictionary<string, float> LogitBounds = new()
+    /// <summary>Largest difference of logits that the greedy steps of a checkpoint may have: some 1.4 times what the test prints.</summary>
+    private static readonly Dictionary<string, float> GreedyBounds = new()
     {
-        ["cropping-f32"] = 0.2f,
-        ["cropping-gqa-f16-anyres"] = 0.2f,
+        ["cropping-f32"] = 0.07f,
+        ["cropping-gqa-f16-anyres"] = 0.08f,
         ["cropping-lora"] = 0.2f,
-        ["pooling-bf16"] = 0.2f,
-        ["pooling-f32"] = 0.2f,
-        ["pooling-gqa-sharded-f32-anyres"] = 0.2f,
+        ["pooling-bf16"] = 0.07f,
+        ["pooling-f32"] = 0.06f,
+        ["pooling-gqa-sharded-f32-anyres"] = 0.1f,
     };
 
-    public static TheoryData<string> Checkpoints() => [.. LogitBounds.Keys];
+    public static TheoryData<string> Checkpoints() => [.. GreedyBounds.Keys];
 
     [Fact]
     public void EveryCheckpointIsHere() =>
-        Assert.Equal(BackendGoldenTests.Prompts().Select(static row => row.Data.Item1).Distinct().Order(), LogitBounds.Keys.Order());
+        Assert.Equal(BackendGoldenTests.Prompts().Select(static row => row.Data.Item1).Distinct().Order(), GreedyBounds.Keys.Order());
 
     [Theory]
     [MemberData(nameof(Checkpoints))]
@@ -44,7 +44,7 @@ public sealed class CudaGoldenTests(ITestOutputHelper output)
             using var folder = new Checkpoints.TemporaryFolder();
             trace.Save(folder["trace"]);
             using SafetensorsFile traced = SafetensorsFile.Open(folder["trace"]);
-            int compared = GoldenComparison.Check(checkpoint, prompt, traced, Half with { Logits = LogitBounds[checkpoint] });
+            int compared = GoldenComparison.Check(checkpoint, prompt, traced, Half);
             Assert.True(compared >= 2, $"{prompt}: only {compared} tensors were compared");
             (int boundHere, int stepsHere) = CompareGreedy(checkpoint, prompt, traced);
             bound += boundHere;
@@ -79,7 +79,7 @@ public sealed class CudaGoldenTests(ITestOutputHelper output)
         {
             ReadOnlySpan<float> row = goldenLogits.AsSpan(step * vocabulary, vocabulary);
             worst = MathF.Max(worst, TensorComparison.Difference(row, logits.AsSpan(step * vocabulary, vocabulary)));
-            bool binds = Margin(row) > 2 * LogitBounds[checkpoint];
+            bool binds = Margin(row) > 2 * GreedyBounds[checkpoint];
             if (binds) bound++;
             Assert.True(!binds || expected[step] == actual[step], $"{prompt}, step {step}: token {actual[step]} where the goldens have {expected[step]}");
             if (expected[step] != actual[step]) break;
@@ -87,6 +87,7 @@ public sealed class CudaGoldenTests(ITestOutputHelper output)
 
         output.WriteLine(
             $"{checkpoint} {prompt}: {bound} of {info.Shape[0]} steps have a margin that binds, {step} have the goldens' token, largest difference of logits {worst:g3}");
+        Assert.True(worst <= GreedyBounds[checkpoint], $"{prompt}: logits of a greedy step differ by {worst:g3}, allowed {GreedyBounds[checkpoint]:g3}");
         return (bound, (int)info.Shape[0]);
     }
 
