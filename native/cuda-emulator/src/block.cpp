@@ -76,7 +76,7 @@ bool Block::below_stack(const Lane& lane, uintptr_t address) const {
     return address < bottom && bottom - address <= 4096;
 }
 
-bool Block::run(const KernelLaunch& launch, LaunchState& state, int64_t index) {
+bool Block::run(const KernelLaunch& launch, LaunchState& state, int64_t index, bool counted) {
     launch_ = &launch;
     state_ = &state;
     order_ = state.order;
@@ -88,12 +88,15 @@ bool Block::run(const KernelLaunch& launch, LaunchState& state, int64_t index) {
     failed_ = false;
     watched_ = 0;
     if (state.races) watched_ |= kWatchRaces;
-    if (state.counted(index)) watched_ |= kWatchCounts;
+    if (counted) watched_ |= kWatchCounts;
     if ((watched_ & kWatchRaces) != 0) {
         if (races_ == nullptr) races_ = std::make_unique<RaceChecker>();
         races_->begin_block(launch.shared_bytes);
     }
-    if ((watched_ & kWatchCounts) != 0 && counter_ == nullptr) counter_ = std::make_unique<Counter>();
+    if ((watched_ & kWatchCounts) != 0) {
+        if (counter_ == nullptr) counter_ = std::make_unique<Counter>();
+        counter_->begin_block(launch.kernel);
+    }
 
     // Nothing is left of the block before: what was not written reads as NaN.
     unsigned char* shared = shared_.data();
@@ -140,7 +143,7 @@ bool Block::run(const KernelLaunch& launch, LaunchState& state, int64_t index) {
     current_thread = nullptr;
     running_block = nullptr;
     if (!failed_ && finished_ != threads) report_deadlock();
-    if ((watched_ & kWatchCounts) != 0) counter_->end_block(launch.kernel->name, warp_count_, *this);
+    if ((watched_ & kWatchCounts) != 0) counter_->end_block(warp_count_, *this);
     return !failed_;
 }
 

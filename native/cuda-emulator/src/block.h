@@ -76,7 +76,7 @@ class Block {
     Block();
     ~Block();
     /// Block number `index` of the grid, x fastest. False if it failed: the launch then has its error.
-    bool run(const KernelLaunch& launch, LaunchState& state, int64_t index);
+    bool run(const KernelLaunch& launch, LaunchState& state, int64_t index, bool counted);
 
     // What lanes call.
     void leave(Lane& lane);

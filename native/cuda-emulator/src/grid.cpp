@@ -2,6 +2,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <cmath>
 #include <condition_variable>
 #include <cstdlib>
 #include <functional>
@@ -22,6 +23,7 @@ namespace {
 std::atomic<int> order_now{-1};
 std::atomic<uint64_t> seed_now{0};
 std::atomic<int> races_now{-1};
+std::atomic<int> most_run{0};
 
 void order_from_environment() {
     if (order_now.load() >= 0) return;
@@ -107,6 +109,19 @@ Block& block_of(int worker) {
     return *block;
 }
 
+// `most` of `count` numbers, ascending: one in each of as many equal parts, not always at the same place in it, so that
+// a grid whose width divides their distance does not give one column only.
+std::vector<int64_t> spread(int64_t count, int64_t most) {
+    constexpr double kGolden = 0.6180339887498949;
+    std::vector<int64_t> chosen(size_t(std::min(count, most)));
+    for (size_t i = 0; i < chosen.size(); i++) {
+        const double place = double(i) * kGolden;
+        chosen[i] = std::min(count - 1,
+                             int64_t((double(i) + place - std::floor(place)) * double(count) / double(chosen.size())));
+    }
+    return chosen;
+}
+
 }  // namespace
 
 Order current_order() {
@@ -140,12 +155,22 @@ CUresult run_launch(const KernelLaunch& launch) {
     LaunchState state;
     state.order = current_order();
     state.seed = current_seed() * 1000003 + launches++;
-    const int64_t count = launch.blocks();
     state.races = race_check();
-    if (counting()) {
-        count_launch(launch.kernel->name, count);
-        const int64_t most = counted_blocks_per_launch();
-        state.count_every = most == 0 ? 1 : (count + most - 1) / most;
+    // Blocks that run, and which of them are counted. Empty: all.
+    std::vector<int64_t> run;
+    std::vector<bool> counted;
+    int64_t count = launch.blocks();
+    if (const int64_t most = most_run; most != 0 && most < count) {
+        run = spread(count, most);
+        count = most;
+    }
+    const bool counts = counting();
+    if (counts) {
+        count_launch(launch.kernel->name, launch.blocks());
+        if (const int64_t most = counted_blocks_per_launch(); most != 0 && most < count) {
+            counted.resize(size_t(count));
+            for (const int64_t i : spread(count, most)) counted[size_t(i)] = true;
+        }
     }
     std::vector<int64_t> shuffled;
     if (state.order == Order::random) {
@@ -154,19 +179,22 @@ CUresult run_launch(const KernelLaunch& launch) {
         std::shuffle(shuffled.begin(), shuffled.end(), std::mt19937_64(state.seed));
     }
     std::atomic<int64_t> taken{0};
-    const int helpers = int(std::min<int64_t>(workers().count(), count - 1));
+    // The cache sees one block after the other, the same ones in every run.
+    const int helpers = counting_cache() ? 0 : int(std::min<int64_t>(workers().count(), count - 1));
     workers().run(helpers, [&](int worker) {
         catch_faults();
         Block& block = block_of(worker);
         while (!state.failed) {
             const int64_t next = taken++;
             if (next >= count) break;
-            const int64_t index = state.order == Order::forward   ? next
+            const int64_t place = state.order == Order::forward   ? next
                                   : state.order == Order::reverse ? count - 1 - next
                                                                   : shuffled[size_t(next)];
-            if (!block.run(launch, state, index)) break;
+            const int64_t index = run.empty() ? place : run[size_t(place)];
+            if (!block.run(launch, state, index, counts && (counted.empty() || counted[size_t(place)]))) break;
         }
     });
+    if (counts) count_launch_end(launch.kernel->name);
     if (!state.failed) return CUDA_SUCCESS;
     std::string text = state.text;
     if (state.order == Order::reverse) text += " (order: reverse)";
@@ -183,3 +211,5 @@ void lspEmulatorSetOrder(int order, unsigned seed) {
 }
 
 void lspEmulatorSetRaceCheck(int on) { emulator::races_now = on != 0 ? 1 : 0; }
+
+void lspEmulatorRunOnly(int blocks_of_a_launch) { emulator::most_run = std::max(0, blocks_of_a_launch); }

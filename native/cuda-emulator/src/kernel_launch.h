@@ -30,13 +30,11 @@ struct LaunchState {
     Order order = Order::forward;
     uint64_t seed = 0;
     bool races = false;
-    int64_t count_every = 0;  // of so many blocks one is counted; 0: none
     std::atomic<bool> failed{false};
     std::mutex guard;
     CUresult code = CUDA_SUCCESS;
     std::string text;
 
-    bool counted(int64_t block) const { return count_every != 0 && block % count_every == 0; }
     /// The first error stands.
     void fail(CUresult error, const std::string& message);
 };

@@ -1,4 +1,6 @@
 // The counters against numbers worked out by hand.
+#include <set>
+
 #include "support.h"
 
 namespace {
@@ -110,6 +112,54 @@ TEST_F(CountingTest, SampleOfBlocks) {
     EXPECT_EQ(100u, c.blocks);
     EXPECT_EQ(4u, c.counted_blocks);
     EXPECT_EQ(4u * n * 4, c.load_bytes);
+}
+
+TEST_F(CountingTest, OnlySomeBlocksRun) {
+    const int blocks = 100, most = 7;
+    const Buffer<float> x(std::vector<float>(blocks * 32, 1.0f)), y(std::vector<float>(blocks * 32, 0.0f));
+    lspEmulatorRunOnly(most);
+    lspEmulatorCountBegin(0);
+    CU(run("test_increment", blocks, 32, 0, y.at(), x.at(), blocks * 32));
+    LspEmulatorCount c = end();
+    EXPECT_EQ(100u, c.blocks);
+    EXPECT_EQ(uint64_t(most), c.counted_blocks);
+    EXPECT_EQ(most * 32u * 4, c.load_bytes);
+    const std::vector<float> partly = y.values();
+    // One block in each seventh of the grid.
+    for (int part = 0, block = 0; part < most; part++) {
+        int run = 0;
+        for (; block * most < (part + 1) * blocks; block++) run += partly[size_t(block) * 32] == 2 ? 1 : 0;
+        EXPECT_EQ(1, run) << part;
+    }
+    // Of those that run, some are counted.
+    lspEmulatorCountBegin(3);
+    CU(run("test_increment", blocks, 32, 0, y.at(), x.at(), blocks * 32));
+    c = end();
+    EXPECT_EQ(100u, c.blocks);
+    EXPECT_EQ(3u, c.counted_blocks);
+    lspEmulatorRunOnly(0);
+    CU(run("test_increment", blocks, 32, 0, y.at(), x.at(), blocks * 32));
+    EXPECT_EQ(std::vector<float>(blocks * 32, 2.0f), y.values());
+}
+
+TEST_F(CountingTest, ColumnsOfASampleDiffer) {
+    const Buffer<int> out(64 * 64 * 32 * 4);
+    const Buffer<float> in(std::vector<float>{1.0f});
+    std::vector<int> nothing(64 * 64 * 32 * 4, -1);
+    CU(cuMemcpyHtoD_v2(out.at(), nothing.data(), nothing.size() * sizeof(int)));
+    lspEmulatorRunOnly(16);
+    CU(run_grid("test_identity", {64, 64, 1}, 32, 0, out.at(), 1.0f, in.at(), 0, int64_t{0}, 0.0f));
+    lspEmulatorRunOnly(0);
+    const std::vector<int> values = out.values();
+    std::set<int> columns, rows;
+    for (int block = 0; block < 64 * 64; block++) {
+        if (values[size_t(block) * 32 * 4] != block) continue;
+        columns.insert(block % 64);
+        rows.insert(block / 64);
+    }
+    // 256 blocks apart, all would be in column 0.
+    EXPECT_EQ(16u, rows.size());
+    EXPECT_GE(columns.size(), 12u);
 }
 
 TEST_F(CountingTest, NothingIsCountedUnasked) {

@@ -50,3 +50,23 @@ KERNEL(traffic_ldmatrix, 32, 1)(uint32_t* y, int stride) {
     stg(y + lane_id(), r[0]);
 }
 REGISTER_KERNEL(traffic_ldmatrix);
+
+// y [32] = sum over all passes of x [n], by one warp.
+KERNEL(traffic_passes, 32, 1)(float* y, const float* x, int n, int passes) {
+    float sum = 0;
+    for (int pass = 0; pass < passes; pass++) {
+        for (int i = lane_id(); i < n; i += kWarp) sum += ldg(x + i);
+    }
+    stg(y + lane_id(), sum);
+}
+REGISTER_KERNEL(traffic_passes);
+
+// Each block writes a row of partial [blocks, n]; the last one reads them all. y [32].
+KERNEL(traffic_partial_sums, 32, 1)(float* y, float* partial, int n) {
+    for (int i = lane_id(); i < n; i += kWarp) stg(partial + block_x() * n + i, 1.0f);
+    if (block_x() != grid_x() - 1) return;
+    float sum = 0;
+    for (int i = lane_id(); i < grid_x() * n; i += kWarp) sum += ldg_mutable(partial + i);
+    stg(y + lane_id(), sum);
+}
+REGISTER_KERNEL(traffic_partial_sums);

@@ -159,7 +159,8 @@ EMULATOR_API void lspEmulatorSetRaceCheck(int on);
 
 /// What a kernel moved in the blocks that were counted, over all its launches. A sector is 32 bytes of global memory:
 /// `least` is what the same bytes would take if they lay together; `different` counts each only once per launch. A
-/// wavefront is what shared memory does at once: those beyond `least` are bank conflicts. mma by warps.
+/// wavefront is what shared memory does at once: those beyond `least` are bank conflicts. mma by warps. memory: what
+/// passes between the second-level cache and memory, where a cache is modelled (lspEmulatorCountCache), else 0.
 typedef struct {
     char kernel[96];
     uint64_t launches, blocks, counted_blocks;
@@ -167,6 +168,7 @@ typedef struct {
     uint64_t store_bytes, store_sectors, store_least_sectors, store_different_sectors;
     uint64_t shared_requests, shared_wavefronts, shared_least_wavefronts;
     uint64_t mma_f16, mma_s8, async_bytes;
+    uint64_t memory_read_bytes, memory_written_bytes;
 } LspEmulatorCount;
 
 /// The same for one place in the code ("file+offset", for addr2line). access: 0 load, 1 store of global memory
@@ -178,6 +180,14 @@ typedef struct {
     uint64_t requests, units, least_units;
 } LspEmulatorSite;
 
+/// Of each launch only so many blocks run from now on, evenly spread over the grid (0: all). Results are wrong then, and
+/// so are those of later launches that build on them; it is for counting what would take too long.
+EMULATOR_API void lspEmulatorRunOnly(int blocks_of_a_launch);
+
+/// The size of the second-level cache that the next count models (0: none): lines of 128 bytes in sectors of 32, 16
+/// ways, the least recently used one leaves, written back. It is empty when a launch begins and is written back when it
+/// ends. Only counted blocks use it, one after the other on one host thread.
+EMULATOR_API void lspEmulatorCountCache(uint64_t bytes);
 /// Counts what is launched from now on; of each launch at most so many blocks, evenly spread (0: all). Slower.
 EMULATOR_API void lspEmulatorCountBegin(int blocks_of_a_launch);
 /// Ends it, after all work is done. Returns the number of kernels, of which at most `capacity` are written.

@@ -78,7 +78,7 @@ internal static class LinearPlan
     /// <param name="gated">Whether W has 2 n rows, gates above ups.</param>
     public static LinearForm Choose(int m, int n, int multiprocessors, bool int8Mma, bool gated)
     {
-        if (m > 32 && int8Mma) return Forms[^1];
+        if (TakesIntegers(m, int8Mma)) return Forms[^1];
         // Staging x costs a block m rows; with several of them that is as much as its weights, and half as many blocks are better.
         if (m <= 8) return Forms[gated || n >= (m <= 2 ? 3L : 1L) * 32 * multiprocessors ? 1 : 0];
         if (m <= 32) return Forms[m <= 16 ? 2 : 3];
@@ -97,10 +97,12 @@ internal static class LinearPlan
     }
 
     /// <summary>
-    /// Whether RMSNorm is better made by every block of a streaming product than by a launch of its own: the rows are read twice more from the second cache by each
-    /// block, at 4096 columns 32 KB a row, against about 3 us of a launch.
+    /// Whether RMSNorm is part of the product. Up to 2 rows every block of a streaming product makes it for itself: the rows are read twice more from the second
+    /// cache by each block, at 4096 columns 32 KB a row, against about 3 us of a launch. Where x becomes integers, the norm is a part of that.
     /// </summary>
-    public static bool FusesNorm(int m) => m <= 2;
+    /// <param name="m">Rows of x.</param>
+    /// <param name="int8Mma">Whether the weights are 8-bit integers in the order of the integer tensor cores.</param>
+    public static bool FusesNorm(int m, bool int8Mma) => m <= 2 || TakesIntegers(m, int8Mma);
 
     /// <summary>Blocks: for streaming forms x counts outputs, else x counts tokens and y outputs.</summary>
     public static (int X, int Y) Grid(LinearForm form, int m, int n, bool gated)
@@ -142,6 +144,8 @@ internal static class LinearPlan
 
     /// <summary>What the warps need at the end to turn their sums into lines: 8 tokens of 32 outputs each, and 4 floats between tokens; 8 warps at most.</summary>
     private static int StagedSums(LinearForm form) => form.Threads / 32 * 8 * (32 + 4) * sizeof(float);
+
+    private static bool TakesIntegers(int m, bool int8Mma) => m > 32 && int8Mma;
 
     private static int CeilDiv(int a, int b) => (a + b - 1) / b;
 }

@@ -120,7 +120,11 @@ public sealed class CudaLinearTests
         }
 
         foreach (int m in new[] { 1, 14, 30 }) new Case(m, 48, 300, name) { Int8 = true, Gated = true }.Check(cuda);
-        new Case(2, 48, 300, name) { Int8 = true, Norm = true }.Check(cuda);
+        foreach (int m in new[] { 2, 33, 66 })
+        {
+            new Case(m, 48, 300, name) { Int8 = true, Norm = true }.Check(cuda);
+            new Case(m, 48, 300, name) { Int8 = true, Norm = true, X = Precision.Operand, Gated = true }.Check(cuda);
+        }
     }
 
     /// <summary>Activations of a million, which as f16 are infinite, with every form; relative to their size as exact as small ones.</summary>
@@ -278,8 +282,8 @@ public sealed class CudaLinearTests
 
             float[] actual = y.ToArray();
             float bound = 4e-6f * MathF.Sqrt(MathF.Max(1, K / 100f)) * (Gated ? 4 : 1);
-            // The norm in float32 may round to another half.
-            if (Norm) bound += Operand == Element.F16 ? 1e-3f : 8e-3f;
+            // The norm in float32 may round to another half; to another integer, a step of 3 / 127, in one or two of the columns.
+            if (Norm) bound += Int8 && M > 32 ? 5e-2f / MathF.Sqrt(K) : Operand == Element.F16 ? 1e-3f : 8e-3f;
             for (int i = 0; i < actual.Length; i++)
             {
                 float allowed = bound * MathF.Max(1, MathF.Abs(expected[i])) + (Y == Precision.Operand ? MathF.Abs(expected[i]) * CudaTesting.RoundingOf(Operand) : 0);
@@ -299,10 +303,10 @@ public sealed class CudaLinearTests
             {
                 using Tensor normRow = CpuTesting.Tensor(reference, 1, K, norm);
                 reference.RmsNorm(source, source, normRow, Epsilon);
-                source.Write(Rounded(source.ToArray()));
+                if (!(Int8 && M > 32)) source.Write(Rounded(source.ToArray()));
             }
 
-            if (Int8 && M > 32) source.Write(Quantized(x, format.GroupSize));
+            if (Int8 && M > 32) source.Write(Quantized(source.ToArray(), format.GroupSize));
             using Tensor biasRow = CpuTesting.Tensor(reference, 1, N, bias), other = CpuTesting.Tensor(reference, M, N, residual);
             if (Gated)
             {

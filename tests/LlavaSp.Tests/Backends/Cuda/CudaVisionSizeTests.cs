@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text;
 using LlavaSp.Backends;
+using LlavaSp.Backends.Cuda;
 using LlavaSp.Backends.Cuda.Driver;
 using LlavaSp.Quantization;
 using static LlavaSp.Tests.Backends.CpuTesting;
@@ -10,7 +11,8 @@ namespace LlavaSp.Tests.Backends.Cuda;
 /// <summary>The vision stages with the channels, the grid and the kernels of the published model (fewer rows or kernels), and what they move there.</summary>
 public sealed class CudaVisionSizeTests
 {
-    private const int Grid = 24, Depth = 1024;
+    private const int Grid = 24, Depth = 1024, Width = 512, Multiprocessors = 128;
+    private const ulong Cache = 4 << 20;
 
     [Theory]
     [InlineData(SpatialMode.Pooling, WeightKind.Int4)]
@@ -83,6 +85,73 @@ public sealed class CudaVisionSizeTests
         Assert.InRange(32.0 * conv.LoadDifferentSectors, weightBytes, 1.05 * (weightBytes + (2.0 * Grid * Grid * Depth)));
     }
 
+    /// <summary>
+    /// All six kernels, 763 M weights, on 128 SMs with a second cache of 4 MB: what passes between it and memory is at most a twentieth more than weights,
+    /// features and tokens, the sum of the pieces included. One block in eight is run; the weights are whatever memory holds.
+    /// </summary>
+    [Theory]
+    [InlineData(SpatialMode.Pooling, WeightKind.F16)]
+    [InlineData(SpatialMode.Pooling, WeightKind.Int8)]
+    [InlineData(SpatialMode.Pooling, WeightKind.Int4)]
+    [InlineData(SpatialMode.Cropping, WeightKind.F16)]
+    [InlineData(SpatialMode.Cropping, WeightKind.Int8)]
+    [InlineData(SpatialMode.Cropping, WeightKind.Int4)]
+    public void AllKernelsAreStreamedFromMemoryOnce(SpatialMode mode, WeightKind kind)
+    {
+        using CudaPair pair = new();
+        pair.Cuda.Device.Multiprocessors = Multiprocessors;
+        int[] sizes = [4, 8, 12, 16, 20, 24];
+        SpatialConvolution[] convolutions = [.. sizes.Select(k => new SpatialConvolution(k, Unwritten(pair, Width, k * k * Depth, kind)))];
+        using Tensor x = CudaTesting.Tensor(pair.Cuda, Precision.Operand, Grid * Grid, Depth, new float[Grid * Grid * Depth]);
+        using Tensor y = pair.Cuda.CreateTensor(sizes.Length, Width);
+        EmulatorCounts counts = EmulatorCounts.Of(pair, () => pair.Cuda.SpatialTokens(y, x, 1, mode, convolutions, null), Cache, blocks: 32);
+        long least = convolutions.Sum(static c => c.Kernel.ByteLength) + (sizeof(ushort) * Grid * Grid * Depth) + (sizeof(float) * sizes.Length * Width);
+        double stream = counts[$"spatial_tokens_{NameOf(kind)}"].MemoryBytesOfAllBlocks, sum = counts["spatial_tokens_sum"].MemoryBytesOfAllBlocks;
+        foreach (SpatialConvolution convolution in convolutions) convolution.Kernel.Dispose();
+        Moved($"{mode} {kind}", least, stream + sum);
+    }
+
+    /// <summary>conv_CM, 134 M weights, in the same way: all its blocks, and the sum of its splits.</summary>
+    [Theory]
+    [InlineData(WeightKind.F16)]
+    [InlineData(WeightKind.Int8)]
+    [InlineData(WeightKind.Int4)]
+    public void ConvCMIsStreamedFromMemoryOnce(WeightKind kind)
+    {
+        const int count = 6, kernel = 16, positions = 25;
+        using CudaPair pair = new();
+        CudaBackend cuda = pair.Cuda;
+        cuda.Device.Multiprocessors = Multiprocessors;
+        using CudaWeight conv = Unwritten(pair, Width, kernel * kernel * Depth, kind), linear = Unwritten(pair, Width, Width, WeightKind.F16);
+        using Tensor vector = Tensor(cuda, 1, Width, new float[Width]), t = Tensor(cuda, count, Width, new float[count * Width]);
+        using Tensor x = CudaTesting.Tensor(cuda, Precision.Operand, Grid * Grid, Depth, new float[Grid * Grid * Depth]), y = cuda.CreateTensor(count, 2 * Width);
+        NormLinear projection = new(vector, vector, linear, vector);
+        var weights = new DetailFusionWeights(kernel, 2, conv, projection, projection, projection, 1e-5f);
+        EmulatorCounts counts = EmulatorCounts.Of(pair, () => cuda.DetailFusion(y, t, x, 1, weights, null), Cache);
+
+        // Tokens in, and out to their half of y and to the query; keys and values out.
+        const int rows = (count * (4 + 4 + 2)) + (positions * 2 * sizeof(ushort));
+        long least = conv.ByteLength + (sizeof(ushort) * Grid * Grid * Depth) + (rows * Width);
+        Moved($"conv_CM {kind}", least, counts[$"fusion_conv_cells32_{NameOf(kind)}"].MemoryBytesOfAllBlocks + counts["fusion_normalise"].MemoryBytesOfAllBlocks);
+    }
+
+    private static void Moved(string what, long least, double moved)
+    {
+        TestContext.Current.TestOutputHelper?.WriteLine($"{what}: {moved / 1e6:f1} MB, {moved / least:f4} of the least");
+        Assert.InRange(moved, 0.98 * least, 1.05 * least);
+    }
+
+    private static string NameOf(WeightKind kind) => kind.ToString().ToLowerInvariant();
+
+    /// <summary>A weight of any numbers.</summary>
+    private static CudaWeight Unwritten(CudaPair pair, int rows, int columns, WeightKind kind)
+    {
+        WeightFormat format = kind == WeightKind.F16 ? WeightFormat.F16 : new WeightFormat(kind, 128);
+        DeviceBlock packed = pair.Cuda.Device.Allocate(CudaWeight.PackedBytes(rows, columns, kind), "a test");
+        DeviceBlock? scales = format.IsInteger ? pair.Cuda.Device.Allocate(CudaWeight.ScaleBytes(rows, columns, format), "a test") : null;
+        return new CudaWeight(rows, columns, format, false, packed, scales);
+    }
+
     private static Weight Weight(IBackend backend, int width, int k, WeightFormat format) =>
         backend.CreateWeight(new HashedSource(width, k * k * Depth, k, 1 / MathF.Sqrt(k * k * Depth)), format);
 
@@ -114,7 +183,7 @@ public sealed class CudaVisionSizeTests
 /// <summary>What the emulator counts while something runs.</summary>
 internal sealed unsafe class EmulatorCounts
 {
-    private const int NameBytes = 96, Capacity = 64, Numbers = 17;
+    private const int NameBytes = 96, Capacity = 64, Numbers = 19;
 
     private readonly Dictionary<string, Count> _counts = [];
 
@@ -122,10 +191,18 @@ internal sealed unsafe class EmulatorCounts
     public Count this[string kernel] => _counts[kernel];
 
     /// <summary>Counts an action on the emulator; skips the test elsewhere.</summary>
-    public static EmulatorCounts Of(CudaPair pair, Action action)
+    /// <param name="pair">Its CUDA backend.</param>
+    /// <param name="action">What to count.</param>
+    /// <param name="cache">Bytes of the second-level cache that is modelled; 0 for none.</param>
+    /// <param name="blocks">So many blocks of a launch are run, and results are wrong; 0 for all.</param>
+    public static EmulatorCounts Of(CudaPair pair, Action action, ulong cache = 0, int blocks = 0)
     {
         Assert.SkipUnless(pair.Cuda.Info.Device == "cuda-emulator", "only the emulator counts");
         nint library = NativeLibrary.Load(CudaLibrary.Open(emulator: true).Path);
+        var setCache = (delegate* unmanaged<ulong, void>)NativeLibrary.GetExport(library, "lspEmulatorCountCache");
+        var runOnly = (delegate* unmanaged<int, void>)NativeLibrary.GetExport(library, "lspEmulatorRunOnly");
+        setCache(cache);
+        runOnly(blocks);
         ((delegate* unmanaged<int, void>)NativeLibrary.GetExport(library, "lspEmulatorCountBegin"))(0);
         var buffer = new byte[Capacity * (NameBytes + (Numbers * sizeof(ulong)))];
         int kernels;
@@ -138,6 +215,8 @@ internal sealed unsafe class EmulatorCounts
         {
             fixed (byte* data = buffer)
                 kernels = ((delegate* unmanaged<byte*, int, int>)NativeLibrary.GetExport(library, "lspEmulatorCountEnd"))(data, Capacity);
+            runOnly(0);
+            setCache(0);
         }
 
         var counts = new EmulatorCounts();
@@ -145,14 +224,21 @@ internal sealed unsafe class EmulatorCounts
         {
             ReadOnlySpan<byte> entry = buffer.AsSpan(i * (NameBytes + (Numbers * sizeof(ulong))));
             ReadOnlySpan<ulong> n = MemoryMarshal.Cast<byte, ulong>(entry[NameBytes..]);
-            counts._counts[Encoding.UTF8.GetString(entry[..entry.IndexOf((byte)0)])] = new Count(n[3], n[4], n[5], n[6], n[7], n[11], n[12], n[13]);
+            counts._counts[Encoding.UTF8.GetString(entry[..entry.IndexOf((byte)0)])] = new Count(n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[11], n[12], n[13], n[17], n[18]);
         }
 
         return counts;
     }
 
-    /// <summary>Bytes and 32-byte sectors of global memory, wavefronts of shared memory; the least that the same accesses could take.</summary>
+    /// <summary>
+    /// Bytes and 32-byte sectors of global memory, wavefronts of shared memory; the least that the same accesses could take; bytes behind the cache where one
+    /// is modelled.
+    /// </summary>
     public readonly record struct Count(
-        ulong LoadBytes, ulong LoadSectors, ulong LoadLeastSectors, ulong LoadDifferentSectors, ulong StoreBytes, ulong SharedRequests, ulong SharedWavefronts,
-        ulong SharedLeastWavefronts);
+        ulong Blocks, ulong CountedBlocks, ulong LoadBytes, ulong LoadSectors, ulong LoadLeastSectors, ulong LoadDifferentSectors, ulong StoreBytes, ulong SharedRequests, ulong SharedWavefronts,
+        ulong SharedLeastWavefronts, ulong MemoryReadBytes, ulong MemoryWrittenBytes)
+    {
+        /// <summary>Bytes to and from memory, as many for the blocks that were not counted as for those that were.</summary>
+        public double MemoryBytesOfAllBlocks => (MemoryReadBytes + MemoryWrittenBytes) * ((double)Blocks / CountedBlocks);
+    }
 }
