@@ -66,8 +66,7 @@ internal sealed class CudaWeight : Weight
     public ulong Scales => _scales?.Address ?? 0;
 
     /// <summary>One kernel for each order of the tiles, found by the end of its name.</summary>
-    public static T[] EachLayout<T>(Func<string, T> find, bool bf16 = false) =>
-        [find("f16"), find("int8"), find("int8mma"), find("int4"), .. bf16 ? [find("bf16")] : Array.Empty<T>()];
+    public static T[] EachLayout<T>(Func<string, T> find) => [find("f16"), find("int8"), find("int8mma"), find("int4"), find("bf16")];
 
     /// <summary>Tiles of a matrix.</summary>
     public static (int RowTiles, int ColumnTiles) Tiles(long rows, long columns) => ((int)((rows + 15) / 16), (int)((columns + 63) / 64 * 4));

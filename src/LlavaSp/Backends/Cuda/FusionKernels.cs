@@ -44,7 +44,7 @@ internal sealed class FusionKernels
         _normalise = module.Find<NormaliseArguments>("fusion_normalise");
         _attention = module.Find<AttentionArguments>("fusion_attention");
 
-        Kernel<ConvArguments>[] Kinds(string name) => CudaWeight.EachLayout(layout => module.Find<ConvArguments>($"{name}_{layout}"), bf16: true);
+        Kernel<ConvArguments>[] Kinds(string name) => CudaWeight.EachLayout(layout => module.Find<ConvArguments>($"{name}_{layout}"));
     }
 
     /// <summary>How conv_CM is cut into blocks.</summary>

@@ -19,7 +19,7 @@ internal sealed class SpatialKernels
     public SpatialKernels(CudaDevice device, CudaModule module)
     {
         _device = device;
-        _tokens = CudaWeight.EachLayout(layout => module.Find<TokensArguments>($"spatial_tokens_{layout}"), bf16: true);
+        _tokens = CudaWeight.EachLayout(layout => module.Find<TokensArguments>($"spatial_tokens_{layout}"));
         _sum = module.Find<SumArguments>("spatial_tokens_sum");
     }
 

@@ -14,6 +14,7 @@ public sealed class CudaDecodeStepTests
     [Theory]
     [InlineData("f16", KvFormat.F16)]
     [InlineData("f16", KvFormat.Int8)]
+    [InlineData("bf16", KvFormat.F16)]
     [InlineData("int8", KvFormat.F16)]
     [InlineData("int4:32", KvFormat.F16)]
     public void RecordedStepsGiveTheSameBits(string weights, KvFormat kv)
@@ -46,6 +47,7 @@ public sealed class CudaDecodeStepTests
     /// <summary>A layer is at most six launches: q/k/v with its norm, rope, attention, output, gate and up with their norm, down.</summary>
     [Theory]
     [InlineData("f16", true)]
+    [InlineData("bf16", true)]
     [InlineData("int8", false)]
     [InlineData("int8", true)]
     [InlineData("int4", true)]
