@@ -1,13 +1,20 @@
 #include "modules.h"
 
+#include <algorithm>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "errors.h"
+#include "fatbin.h"
 
+/// The kernels that were compiled in, and what nvcc made of them where an image was given.
 struct CUmod_st {
-    int unused;
+    std::vector<emulator::ImageKernels> images;
 };
 
 namespace emulator {
@@ -16,7 +23,12 @@ namespace {
 constexpr char kImage[] = "LSPEMU01";
 
 std::mutex guard;
-CUmod_st the_module;
+std::vector<std::unique_ptr<CUmod_st>> modules;
+
+// With `guard` held.
+bool loaded(CUmodule module) {
+    return std::any_of(modules.begin(), modules.end(), [=](const auto& entry) { return entry.get() == module; });
+}
 
 KernelRegistration*& first_kernel() {
     static KernelRegistration* first = nullptr;
@@ -34,6 +46,31 @@ bool known(CUfunction function) {
         if (&entry == function) return true;
     }
     return false;
+}
+
+// Holds a kernel's parameters against every cubin that was given: launches that fit this one must fit a device's.
+CUresult check_parameters(const KernelRegistration& kernel, const std::vector<ImageKernels>& images) {
+    for (const ImageKernels& image : images) {
+        const auto found = image.kernels.find(kernel.name);
+        if (found == image.kernels.end()) {
+            return report(CUDA_ERROR_NOT_FOUND, "no kernel %s in the image for sm_%u: it is older than the emulator",
+                          kernel.name, image.architecture);
+        }
+        const std::vector<ImageParameter>& parameters = found->second;
+        if (parameters.size() != size_t(kernel.count)) {
+            return report(CUDA_ERROR_INVALID_IMAGE, "kernel %s: takes %d parameters, in the image for sm_%u %zu",
+                          kernel.name, kernel.count, image.architecture, parameters.size());
+        }
+        for (int i = 0; i < kernel.count; i++) {
+            const KernelRegistration::Parameter& mine = kernel.parameters[i];
+            const ImageParameter& theirs = parameters[size_t(i)];
+            if (mine.offset == theirs.offset && mine.size == theirs.size) continue;
+            return report(CUDA_ERROR_INVALID_IMAGE,
+                          "kernel %s: parameter %d has %u bytes at %u, in the image for sm_%u %u bytes at %u",
+                          kernel.name, i, mine.size, mine.offset, image.architecture, theirs.size, theirs.offset);
+        }
+    }
+    return CUDA_SUCCESS;
 }
 
 // Packs what `extra` describes.
@@ -127,20 +164,33 @@ CUresult cuModuleLoadData(CUmodule* module, const void* image) {
             CUDA_ERROR_INVALID_IMAGE,
             "the emulator runs only the kernels that were compiled into it: load an image that begins with %s", kImage);
     }
-    *module = &the_module;
+    auto created = std::make_unique<CUmod_st>();
+    const char* compiled = static_cast<const char*>(image) + 8;
+    std::string problem;
+    if (looks_like_image(compiled) && !read_image(compiled, image_bytes(compiled), created->images, problem)) {
+        return report(CUDA_ERROR_INVALID_IMAGE, "behind %s: %s", kImage, problem.c_str());
+    }
+    const std::lock_guard<std::mutex> lock(guard);
+    *module = created.get();
+    modules.push_back(std::move(created));
     return CUDA_SUCCESS;
 }
 
 CUresult cuModuleUnload(CUmodule module) {
-    return module == &the_module ? CUDA_SUCCESS : report(CUDA_ERROR_INVALID_HANDLE, "cuModuleUnload: no module");
+    const std::lock_guard<std::mutex> lock(guard);
+    if (!loaded(module)) return report(CUDA_ERROR_INVALID_HANDLE, "cuModuleUnload: no module");
+    modules.erase(
+        std::find_if(modules.begin(), modules.end(), [=](const auto& entry) { return entry.get() == module; }));
+    return CUDA_SUCCESS;
 }
 
 CUresult cuModuleGetFunction(CUfunction* function, CUmodule module, const char* name) {
-    if (module != &the_module) return report(CUDA_ERROR_INVALID_HANDLE, "cuModuleGetFunction: no module");
     if (function == nullptr || name == nullptr) return report(CUDA_ERROR_INVALID_VALUE, "cuModuleGetFunction(null)");
+    const std::lock_guard<std::mutex> lock(guard);
+    if (!loaded(module)) return report(CUDA_ERROR_INVALID_HANDLE, "cuModuleGetFunction: no module");
     for (const KernelRegistration* kernel = first_kernel(); kernel != nullptr; kernel = kernel->next) {
         if (strcmp(kernel->name, name) != 0) continue;
-        const std::lock_guard<std::mutex> lock(guard);
+        if (const CUresult result = check_parameters(*kernel, module->images); result != CUDA_SUCCESS) return result;
         *function = &functions().emplace(kernel, CUfunc_st{kernel, kDefaultSharedLimit}).first->second;
         return CUDA_SUCCESS;
     }

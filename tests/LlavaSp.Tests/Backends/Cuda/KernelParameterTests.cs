@@ -3,6 +3,7 @@ using System.Reflection;
 using System.Runtime.InteropServices;
 using LlavaSp.Backends;
 using LlavaSp.Backends.Cuda;
+using LlavaSp.Backends.Cuda.Driver;
 using LlavaSp.Quantization;
 
 namespace LlavaSp.Tests.Backends.Cuda;
@@ -31,6 +32,18 @@ public sealed class KernelParameterTests
         Dictionary<string, List<(int Offset, int Size)>> table = Table();
         string[] without = [.. table.Keys.Except(LaunchedKernels().Select(kernel => kernel.Name)).Order(StringComparer.Ordinal)];
         Assert.True(without.Length == 0, "compiled, but never looked for: " + string.Join(", ", without));
+    }
+
+    [Fact]
+    public void TheEmulatorTakesTheParametersOfTheFatbin()
+    {
+        string[] names = [.. Table().Keys];
+        if (!KernelImage.IsEmbedded) Cannot("this build has no kernels for GPUs");
+        // The emulator holds every kernel that is looked for against all architectures of an image that stands behind its own.
+        CudaDriver driver = CudaLibrary.Open(emulator: true);
+        using var device = new CudaDevice(driver, 0);
+        using var module = new CudaModule(device, KernelImage.LoadChecked(driver));
+        foreach (string name in names) module.Find<Right>(name);
     }
 
     [Fact]
