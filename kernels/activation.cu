@@ -1,5 +1,6 @@
 // Element by element: y = GELU(x) (with the error function), x * sigmoid(1.702 x) or x; and SwiGLU, y [rows, columns] =
-// silu(gate) * up from rows [gate | up]. From float32 or f16 to either.
+// silu(gate) * up from rows [gate | up]. From float32, f16 or bf16 to any of
+// them, but not between f16 and bf16.
 //
 // Callers: the GELU between detail fusion and conv_linear; SwiGLU where it is not part of a matrix product.
 //

@@ -1,4 +1,5 @@
-// destination [rows, columns] = rows of source, in order or as ids [rows] says, from float32 or f16 to either.
+// destination [rows, columns] = rows of source, in order or as ids [rows] says, from float32, f16 or bf16 to any of
+// them, but not between f16 and bf16.
 //
 // Callers: the choice of the vision tower's features, the splice of pictures into the prompt, the order of anyres
 // features, the last logits of a prefill.

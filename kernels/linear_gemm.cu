@@ -1,5 +1,6 @@
-// Matrix products of many rows: y [m, n] = activation(x [m, k] W [n, k]^T + bias) + residual, x f16, weights f16, int8
-// or int4 with group scales. Gated: W [2 n, k], gate above up (n a multiple of 16), y = silu(gate) * up.
+// Matrix products of many rows: y [m, n] = activation(x [m, k] W [n, k]^T + bias) + residual, x and weights f16 or
+// bf16, or x f16 and weights int8 or int4 with group scales. Gated: W [2 n, k], gate above up (n a multiple of 16), y =
+// silu(gate) * up.
 //
 // Callers: prefill, vision tower, projector, detail fusion: every product with more than 32 rows.
 //
@@ -101,7 +102,7 @@ DEVICE void multiply_stage(int stage_offset, int output_warp, int token_warp,
                 scale_fragment(a, lds(reinterpret_cast<const uint32_t*>(stage + Layout::kScales) + pair));
             }
 #pragma unroll
-            for (int t = 0; t < Shape::kTokenTiles; t++) mma_f16(sums[i][t], a, b[t]);
+            for (int t = 0; t < Shape::kTokenTiles; t++) mma<typename Unit::Element>(sums[i][t], a, b[t]);
         }
     }
 }
@@ -109,8 +110,8 @@ DEVICE void multiply_stage(int stage_offset, int output_warp, int token_warp,
 /// Grid: x token tiles, y output tiles (of the block's size; in the gated form of half its outputs). Shared memory:
 /// the stages, or the staged sums where they are larger (LinearPlan.SharedBytes in C#).
 template <typename Unit, typename Shape, int Stages>
-DEVICE void run(const u32x4* packed, const uint32_t* scales, const void* x, int x_ld, const Epilogue& epilogue, int k,
-                int group, int gated) {
+DEVICE void run(const u32x4* packed, const uint32_t* scales, const void* x, int x_ld,
+                const Epilogue<typename Unit::Element>& epilogue, int k, int group, int gated) {
     using Layout = Stage<Unit, Shape>;
     const int units = padded_columns(k) / Unit::kColumns;
     const int groups = Unit::kScaled ? scale_groups(k, group) : 0;
@@ -162,11 +163,12 @@ using Shape32x64 = BlockShape<1, 4, 2, 2>;
 #define GEMM_KERNEL(name, Unit, Shape, stages, blocks)                                                                 \
     KERNEL(name, Shape::kThreads, blocks)                                                                              \
     (const u32x4* packed, const uint32_t* scales, const void* x, const float* bias, const void* residual, void* y,     \
-     int x_ld, int residual_f16, int residual_ld, int y_f16, int y_ld, int m, int n, int k, int group, int activation, \
-     int gated) {                                                                                                      \
-        linear_gemm::run<Unit, Shape, stages>(                                                                         \
-            packed, scales, x, x_ld,                                                                                   \
-            Epilogue{bias, residual, y, residual_f16, residual_ld, y_f16, y_ld, m, n, activation}, k, group, gated);   \
+     int x_ld, int residual_element, int residual_ld, int y_element, int y_ld, int m, int n, int k, int group,         \
+     int activation, int gated) {                                                                                      \
+        linear_gemm::run<Unit, Shape, stages>(packed, scales, x, x_ld,                                                 \
+                                              Epilogue<Unit::Element>{bias, residual, y, residual_element,             \
+                                                                      residual_ld, y_element, y_ld, m, n, activation}, \
+                                              k, group, gated);                                                        \
     }                                                                                                                  \
     REGISTER_KERNEL(name)
 
@@ -174,6 +176,10 @@ GEMM_KERNEL(gemm_f16_128x128, F16Unit, linear_gemm::Shape128x128, 3, linear_gemm
 GEMM_KERNEL(gemm_f16_128x64, F16Unit, linear_gemm::Shape128x64, 3, 3);
 GEMM_KERNEL(gemm_f16_64x64, F16Unit, linear_gemm::Shape64x64, 4, 4);
 GEMM_KERNEL(gemm_f16_32x64, F16Unit, linear_gemm::Shape32x64, 4, 4);
+GEMM_KERNEL(gemm_bf16_128x128, BF16Unit, linear_gemm::Shape128x128, 3, linear_gemm::kLargeBlocks);
+GEMM_KERNEL(gemm_bf16_128x64, BF16Unit, linear_gemm::Shape128x64, 3, 3);
+GEMM_KERNEL(gemm_bf16_64x64, BF16Unit, linear_gemm::Shape64x64, 4, 4);
+GEMM_KERNEL(gemm_bf16_32x64, BF16Unit, linear_gemm::Shape32x64, 4, 4);
 GEMM_KERNEL(gemm_int8_128x128, Int8Unit<1>, linear_gemm::Shape128x128, 3, linear_gemm::kLargeBlocks);
 GEMM_KERNEL(gemm_int8_128x64, Int8Unit<1>, linear_gemm::Shape128x64, 3, 3);
 GEMM_KERNEL(gemm_int8_64x64, Int8Unit<1>, linear_gemm::Shape64x64, 4, 4);

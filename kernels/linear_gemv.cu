@@ -39,22 +39,24 @@ constexpr int kBlocks = 3;
 /// Floats between two tokens in the reduction: 16 outputs, padded so that a warp's stores meet no bank twice.
 constexpr int kReduceStride = 20;
 
-/// x [m, k] as a block sees it.
+/// x [m, k] as a block sees it: float32, or where the number of its element type is not 0, T.
+template <typename T>
 struct Source {
     const void* x;
     const float* norm;  // [k] or null
-    int is_f16, ld, rows, columns;
+    int element, ld, rows, columns;
 };
 
 /// Four elements of row `row` from `column` (a multiple of 4), zero beyond the columns.
-DEVICE void load4(const Source& source, int row, int column, float (&v)[4]) {
+template <typename T>
+DEVICE void load4(const Source<T>& source, int row, int column, float (&v)[4]) {
     const size_t index = size_t(row) * source.ld + column;
 #pragma unroll
     for (int i = 0; i < 4; i++) v[i] = 0;
     if (column >= source.columns) return;
-    if (source.is_f16) {
-        const u32x2 raw = ldg(reinterpret_cast<const u32x2*>(static_cast<const f16*>(source.x) + index));
-        const f32x2 low = to_float(f16x2{raw.x}), high = to_float(f16x2{raw.y});
+    if (source.element) {
+        const u32x2 raw = ldg(reinterpret_cast<const u32x2*>(static_cast<const T*>(source.x) + index));
+        const f32x2 low = Operand<T>::floats(raw.x), high = Operand<T>::floats(raw.y);
         v[0] = low.x, v[1] = low.y, v[2] = high.x, v[3] = high.y;
     } else {
         const f32x4 raw = ldg(reinterpret_cast<const f32x4*>(static_cast<const float*>(source.x) + index));
@@ -67,7 +69,8 @@ DEVICE void load4(const Source& source, int row, int column, float (&v)[4]) {
 }
 
 /// The factor 1 / sqrt(mean(x^2) + epsilon) of every row, to factors [rows]. partial: [rows * kWarps].
-DEVICE void rms_factors(const Source& source, float epsilon, float* factors, float* partial) {
+template <typename T>
+DEVICE void rms_factors(const Source<T>& source, float epsilon, float* factors, float* partial) {
     for (int row = 0; row < source.rows; row++) {
         float sum = 0;
         for (int column = thread_x() * 4; column < source.columns; column += kThreads * 4) {
@@ -88,10 +91,10 @@ DEVICE void rms_factors(const Source& source, float epsilon, float* factors, flo
     barrier();
 }
 
-/// Columns first … first + count - 1 of x as halves to shared memory [rows][stride]; Swapped: in the order that
+/// Columns first … first + count - 1 of x as T to shared memory [rows][stride]; Swapped: in the order that
 /// Int8MmaUnit wants, columns 4t, 4t + 1 and 4t + 2, 4t + 3 of every 16 at 2t and 2t + 8.
-template <bool Swapped>
-DEVICE void stage_source(const Source& source, const float* factors, int first, int count, int stride, f16* to) {
+template <bool Swapped, typename T>
+DEVICE void stage_source(const Source<T>& source, const float* factors, int first, int count, int stride, T* to) {
     for (int row = 0; row < source.rows; row++) {
         const float factor = source.norm ? lds(factors + row) : 1.0f;
         for (int i = thread_x() * 4; i < count; i += kThreads * 4) {
@@ -104,17 +107,17 @@ DEVICE void stage_source(const Source& source, const float* factors, int first, 
 #pragma unroll
                 for (int e = 0; e < 4; e++) v[e] = column + e < source.columns ? v[e] * factor * weights[e] : 0;
             }
-            f16* at = to + row * stride + i;
+            T* at = to + row * stride + i;
             if constexpr (Swapped) {
                 at += i % 16 / 4 * 2 - i % 16;
                 // Every other 64 columns begin with the second pair: else lanes 16 apart would meet in a bank.
-                const f16x2 pairs[2] = {to_f16x2(v[0], v[1]), to_f16x2(v[2], v[3])};
+                const uint32_t pairs[2] = {Operand<T>::pair(v[0], v[1]), Operand<T>::pair(v[2], v[3])};
                 const bool late = i / 64 % 2 != 0;
-                sts(reinterpret_cast<f16x2*>(at + (late ? 8 : 0)), late ? pairs[1] : pairs[0]);
-                sts(reinterpret_cast<f16x2*>(at + (late ? 0 : 8)), late ? pairs[0] : pairs[1]);
+                sts(reinterpret_cast<uint32_t*>(at + (late ? 8 : 0)), late ? pairs[1] : pairs[0]);
+                sts(reinterpret_cast<uint32_t*>(at + (late ? 0 : 8)), late ? pairs[0] : pairs[1]);
                 continue;
             }
-            sts(reinterpret_cast<u32x2*>(at), u32x2{to_f16x2(v[0], v[1]).bits, to_f16x2(v[2], v[3]).bits});
+            sts(reinterpret_cast<u32x2*>(at), u32x2{Operand<T>::pair(v[0], v[1]), Operand<T>::pair(v[2], v[3])});
         }
     }
 }
@@ -154,8 +157,9 @@ struct WeightStage {
 
 /// sums += the products of a stage; x points at the chunk's column 0, `first_column` is the chunk's first.
 template <typename Unit, int RowTiles, int TokenTiles, int Slots>
-DEVICE void multiply(const WeightStage<Unit, RowTiles, Slots>& stage, const f16* x, int stride, int rows,
-                     int first_column, int first, int units, float (&sums)[RowTiles][TokenTiles][4]) {
+DEVICE void multiply(const WeightStage<Unit, RowTiles, Slots>& stage, const typename Unit::Element* x, int stride,
+                     int rows, int first_column, int first, int units, float (&sums)[RowTiles][TokenTiles][4]) {
+    using T = typename Unit::Element;
     const int lane = lane_id();
 #pragma unroll
     for (int s = 0; s < Slots; s++) {
@@ -183,12 +187,12 @@ DEVICE void multiply(const WeightStage<Unit, RowTiles, Slots>& stage, const f16*
                     const uint32_t b0[2] = {b[t][0], b[t][1]}, b1[2] = {b[t][2], b[t][3]};
                     if constexpr (Unit::kScaled && TokenTiles == 1) {
                         float part[4] = {0, 0, 0, 0};
-                        mma_f16(part, a0, b0);
-                        mma_f16(part, a1, b1);
+                        mma<T>(part, a0, b0);
+                        mma<T>(part, a1, b1);
                         add_scaled(sums[r][t], part, stage.scales[s][r][pair]);
                     } else {
-                        mma_f16(sums[r][t], a0, b0);
-                        mma_f16(sums[r][t], a1, b1);
+                        mma<T>(sums[r][t], a0, b0);
+                        mma<T>(sums[r][t], a1, b1);
                     }
                 }
             }
@@ -199,8 +203,9 @@ DEVICE void multiply(const WeightStage<Unit, RowTiles, Slots>& stage, const f16*
 /// chunk: columns of x in shared memory at once, a multiple of the columns of a stage (2048 always is, 512 for the
 /// forms of 16 and 32 rows) or at least all of them. Shared memory: LinearPlan.SharedBytes in C#.
 template <typename Unit, int RowTiles, int TokenTiles, int Slots>
-DEVICE void run(const u32x4* packed, const uint32_t* scales, const Source& source, float epsilon,
-                const Epilogue& epilogue, int group, int gated, int chunk) {
+DEVICE void run(const u32x4* packed, const uint32_t* scales, const Source<typename Unit::Element>& source,
+                float epsilon, const Epilogue<typename Unit::Element>& epilogue, int group, int gated, int chunk) {
+    using T = typename Unit::Element;
     const int k = padded_columns(source.columns);
     const int units = k / Unit::kColumns;
     const int groups = Unit::kScaled ? scale_groups(source.columns, group) : 0;
@@ -215,7 +220,7 @@ DEVICE void run(const u32x4* packed, const uint32_t* scales, const Source& sourc
 
     const int stride = minimum(chunk, k) + 8;
     float* factors = reinterpret_cast<float*>(shared_memory());
-    f16* x = reinterpret_cast<f16*>(shared_memory() + 32 * sizeof(float));
+    T* x = reinterpret_cast<T*>(shared_memory() + 32 * sizeof(float));
     constexpr int kStageColumns = Slots * kWarps * Unit::kColumns;
     const int stages = ceil_div(k, kStageColumns);
 
@@ -275,31 +280,36 @@ DEVICE void run(const u32x4* packed, const uint32_t* scales, const Source& sourc
 }
 }  // namespace linear_gemv
 
-#define GEMV_KERNEL(name, Unit, row_tiles, token_tiles, slots, blocks)                                           \
-    KERNEL(name, linear_gemv::kThreads, blocks)                                                                  \
-    (const u32x4* packed, const uint32_t* scales, const void* x, const float* norm, const float* bias,           \
-     const void* residual, void* y, int x_f16, int x_ld, int residual_f16, int residual_ld, int y_f16, int y_ld, \
-     int m, int n, int k, int group, int activation, int gated, int chunk, float epsilon) {                      \
-        linear_gemv::run<Unit, row_tiles, token_tiles, slots>(                                                   \
-            packed, scales, linear_gemv::Source{x, norm, x_f16, x_ld, m, k}, epsilon,                            \
-            Epilogue{bias, residual, y, residual_f16, residual_ld, y_f16, y_ld, m, n, activation}, group, gated, \
-            chunk);                                                                                              \
-    }                                                                                                            \
+#define GEMV_KERNEL(name, Unit, row_tiles, token_tiles, slots, blocks)                                             \
+    KERNEL(name, linear_gemv::kThreads, blocks)                                                                    \
+    (const u32x4* packed, const uint32_t* scales, const void* x, const float* norm, const float* bias,             \
+     const void* residual, void* y, int x_element, int x_ld, int residual_element, int residual_ld, int y_element, \
+     int y_ld, int m, int n, int k, int group, int activation, int gated, int chunk, float epsilon) {              \
+        linear_gemv::run<Unit, row_tiles, token_tiles, slots>(                                                     \
+            packed, scales, linear_gemv::Source<Unit::Element>{x, norm, x_element, x_ld, m, k}, epsilon,           \
+            Epilogue<Unit::Element>{bias, residual, y, residual_element, residual_ld, y_element, y_ld, m, n,       \
+                                    activation},                                                                   \
+            group, gated, chunk);                                                                                  \
+    }                                                                                                              \
     REGISTER_KERNEL(name)
 
 GEMV_KERNEL(gemv_f16, F16Unit, 1, 1, 2, linear_gemv::kBlocks);
+GEMV_KERNEL(gemv_bf16, BF16Unit, 1, 1, 2, linear_gemv::kBlocks);
 GEMV_KERNEL(gemv_int8, Int8Unit<2>, 1, 1, 2, linear_gemv::kBlocks);
 GEMV_KERNEL(gemv_int4, Int4Unit, 1, 1, 4, linear_gemv::kBlocks);
 GEMV_KERNEL(gemv_int8mma, Int8MmaUnit, 1, 1, 4, linear_gemv::kBlocks);
 GEMV_KERNEL(gemv2_f16, F16Unit, 2, 1, 1, linear_gemv::kBlocks);
+GEMV_KERNEL(gemv2_bf16, BF16Unit, 2, 1, 1, linear_gemv::kBlocks);
 GEMV_KERNEL(gemv2_int8, Int8Unit<2>, 2, 1, 1, linear_gemv::kBlocks);
 GEMV_KERNEL(gemv2_int4, Int4Unit, 2, 1, 1, linear_gemv::kBlocks);
 GEMV_KERNEL(gemv2_int8mma, Int8MmaUnit, 2, 1, 2, linear_gemv::kBlocks);
 GEMV_KERNEL(gemv16_f16, F16Unit, 2, 2, 1, linear_gemv::kBlocks);
+GEMV_KERNEL(gemv16_bf16, BF16Unit, 2, 2, 1, linear_gemv::kBlocks);
 GEMV_KERNEL(gemv16_int8, Int8Unit<1>, 2, 2, 1, linear_gemv::kBlocks);
 GEMV_KERNEL(gemv16_int4, Int4Unit, 2, 2, 1, linear_gemv::kBlocks);
 GEMV_KERNEL(gemv16_int8mma, Int8MmaUnit, 2, 2, 1, linear_gemv::kBlocks);
 GEMV_KERNEL(gemv32_f16, F16Unit, 2, 4, 1, 2);
+GEMV_KERNEL(gemv32_bf16, BF16Unit, 2, 4, 1, 2);
 GEMV_KERNEL(gemv32_int8, Int8Unit<1>, 2, 4, 1, 2);
 GEMV_KERNEL(gemv32_int4, Int4Unit, 2, 4, 1, 2);
 GEMV_KERNEL(gemv32_int8mma, Int8MmaUnit, 2, 4, 1, 2);

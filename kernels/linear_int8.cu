@@ -1,6 +1,6 @@
 // Matrix products with 8-bit activations: y [m, n] = activation(x [m, k] W [n, k]^T + bias) + residual, x quantised by
-// quantize_rows to signed bytes with one float32 scale for each token and group of columns (the groups of the weights),
-// W int8 in the order of mma_s8 (int8mma). Gated as in linear_gemm.cu.
+// quantize_rows (norm_quantize.cu where a norm comes first) to signed bytes with one float32 scale for each token and
+// group of columns (the groups of the weights), W int8 in the order of mma_s8 (int8mma). Gated as in linear_gemm.cu.
 //
 // Callers: prefill and the projector with int8 weights, more than 32 rows, unless DeviceOptions.Int8Activations is off.
 //
@@ -14,27 +14,11 @@
 // operands as linear_gemm.cu does, 64 columns per stage; 2 blocks of 8 warps per SM, for the registers of 32 sums and
 // the operands of two steps.
 #include "common/linear_gemm.cuh"
+#include "common/quantize.cuh"
 #include "common/rows.cuh"
 
 namespace linear_int8 {
 constexpr int kQuantizeThreads = 128, kQuantizeRows = 8;
-
-/// Largest of `lanes` (a power of two) neighbouring lanes' values; NaN if one of them is.
-DEVICE float neighbours_max(float value, int lanes) {
-    for (int mask = 1; mask < lanes; mask *= 2) {
-        const float other = shuffle_xor(value, mask);
-        value = (value != value || value > other) ? value : other;
-    }
-    return value;
-}
-
-DEVICE float absolute(float x) { return x < 0 ? -x : x; }
-
-/// Nearest integer as a byte. What is not a number has a scale that is none either.
-DEVICE uint32_t to_byte(float scaled) {
-    const float rounded = rintf(scaled);
-    return uint32_t(rounded == rounded ? int(minimum(maximum(rounded, -127.0f), 127.0f)) : 0) & 0xff;
-}
 
 /// q [rows, padded]: signed bytes, zero from `columns` to `padded`, which is a multiple of 64; scales [groups,
 /// scales_ld]. Grid: x blocks of 512 columns, y blocks of 8 rows. Shared memory: 8 scales of 16 groups, which leave as
@@ -49,17 +33,9 @@ DEVICE void quantize(uint32_t* q, float* scales, const From* x, int rows, int co
         const int row = first_row + i;
         f32x4 v{0, 0, 0, 0};
         if (column < columns && row < rows) v = read_4(x + size_t(row) * x_ld, column, columns);
-        float largest = absolute(v.x);
-        const float others[3] = {absolute(v.y), absolute(v.z), absolute(v.w)};
-        for (float other : others) largest = (largest != largest || largest > other) ? largest : other;
-        largest = neighbours_max(largest, group / 4);
-        const float inverse = largest > 0 ? 127.0f / largest : 0;
-        if (column < padded && row < rows) {
-            stg(q + (size_t(row) * padded + column) / 4, to_byte(v.x * inverse) | to_byte(v.y * inverse) << 8 |
-                                                             to_byte(v.z * inverse) << 16 |
-                                                             to_byte(v.w * inverse) << 24);
-        }
-        if (column % group == 0) sts(staged + thread_x() * 4 / group * kQuantizeRows + i, largest / 127.0f);
+        const QuantizedFour four = quantize_4(v, group);
+        if (column < padded && row < rows) stg(q + (size_t(row) * padded + column) / 4, four.bytes);
+        if (column % group == 0) sts(staged + thread_x() * 4 / group * kQuantizeRows + i, four.scale);
     }
     barrier();
     const int row = first_row + thread_x() % kQuantizeRows, in_block = thread_x() / kQuantizeRows;
@@ -173,7 +149,7 @@ DEVICE void multiply_stage(int stage_offset, int output_warp, int token_warp,
 
 /// Grid: x token tiles, y output tiles.
 template <bool Halves>
-DEVICE void run(const Operands& from, const Epilogue& epilogue) {
+DEVICE void run(const Operands& from, const Epilogue<f16>& epilogue) {
     const int output_warp = warp_id() % Shape::kOutputWarps, token_warp = warp_id() / Shape::kOutputWarps;
     unsigned char* ring = shared_memory();
     float sums[Shape::kOutputTiles][Shape::kTokenTiles][4] = {};
@@ -214,14 +190,14 @@ QUANTIZE_KERNEL(f16);
 #define INT8_KERNEL(name, halves)                                                                                   \
     KERNEL(name, linear_int8::Shape::kThreads, 2)                                                                   \
     (const u32x4* packed, const uint32_t* scales, const unsigned char* x, const float* token_scales,                \
-     const float* bias, const void* residual, void* y, int token_scales_ld, int residual_f16, int residual_ld,      \
-     int y_f16, int y_ld, int m, int n, int k, int group, int activation, int gated) {                              \
+     const float* bias, const void* residual, void* y, int token_scales_ld, int residual_element, int residual_ld,  \
+     int y_element, int y_ld, int m, int n, int k, int group, int activation, int gated) {                          \
         const int padded = padded_columns(k);                                                                       \
         linear_int8::run<halves>(                                                                                   \
             linear_int8::Operands{packed, scales, x, token_scales, token_scales_ld, padded,                         \
                                   padded / linear_int8::kColumns, scale_groups(k, group), scale_shift(group), m, n, \
                                   gated},                                                                           \
-            Epilogue{bias, residual, y, residual_f16, residual_ld, y_f16, y_ld, m, n, activation});                 \
+            Epilogue<f16>{bias, residual, y, residual_element, residual_ld, y_element, y_ld, m, n, activation});    \
     }                                                                                                               \
     REGISTER_KERNEL(name)
 

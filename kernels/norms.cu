@@ -1,4 +1,5 @@
-// LayerNorm and RMSNorm of every row [rows, columns], from float32 or f16 to either; sums in float32 over the row, the
+// LayerNorm and RMSNorm of every row [rows, columns], from float32, f16 or bf16 to any of them, but not
+// between f16 and bf16; sums in float32 over the row, the
 // variance from the deviations. Destination and source may be the same memory.
 //
 // Callers: vision tower (LayerNorm, columns 1024), detail fusion (LayerNorm), decoder (RMSNorm, columns 4096).

@@ -1,13 +1,13 @@
 // Rows of a weight matrix, as they arrive from the host, into the tiles that the tensor cores read (README, Weights).
-// source: [16 * rows of tiles, 64 * groups of four tiles] row-major f16 or signed bytes, zero beyond the matrix's
+// source: [16 * rows of tiles, 64 * groups of four tiles] row-major f16, bf16 or signed bytes, zero beyond the matrix's
 // edges.
 //
 // Caller: the loading of a model, piece by piece, while the next piece is copied.
 //
 // Case 7B: 4096 x 4096 f16: 34 MB in and out, 67 us at 1,008 GB/s, against 1.3 ms of its copy over PCIe at 25 GB/s.
 //
-// A block takes 16 rows by 64 columns through shared memory: both sides are moved 16 bytes at a time, rows of 128 (f16)
-// or 64 bytes. Rows in shared memory are padded so that the 2- and 4-byte reads of a warp meet no bank twice.
+// A block takes 16 rows by 64 columns through shared memory: both sides are moved 16 bytes at a time, rows of 128 (f16,
+// bf16) or 64 bytes. Rows in shared memory are padded so that the 2- and 4-byte reads of a warp meet no bank twice.
 #include "common/memory.cuh"
 
 namespace pack {
@@ -36,8 +36,8 @@ DEVICE uint32_t byte_pair(int stride, int tile, int lane, int i) {
 }
 }  // namespace pack
 
-/// Grid: x = column tiles / 4, y = row tiles. Shared memory: 16 rows of 144 bytes.
-KERNEL(pack_f16, 128, 8)(u32x4* packed, const unsigned char* source, int source_ld) {
+/// 16-bit elements, f16 or bf16. Grid: x = column tiles / 4, y = row tiles. Shared memory: 16 rows of 144 bytes.
+KERNEL(pack_words, 128, 8)(u32x4* packed, const unsigned char* source, int source_ld) {
     constexpr int kStride = 144;
     pack::stage<2>(source, source_ld, kStride);
     const int lane = lane_id(), tile = warp_id();
@@ -48,7 +48,7 @@ KERNEL(pack_f16, 128, 8)(u32x4* packed, const unsigned char* source, int source_
     }
     stg(packed + pack::destination_of(4) + thread_x(), u32x4{a[0], a[1], a[2], a[3]});
 }
-REGISTER_KERNEL(pack_f16);
+REGISTER_KERNEL(pack_words);
 
 /// As above with 64 threads; shared memory: 16 rows of 80 bytes.
 KERNEL(pack_int8, 64, 16)(u32x4* packed, const unsigned char* source, int source_ld) {

@@ -4,10 +4,11 @@
 //   pixels    [tiles, 3, size, size]         u8
 //   lookup    [3, 256]                       float32: the normalised value of every value of every channel
 //   weights   [d, 3 * patch * patch]         packed; columns channel, row, column of the patch
-//   y         [tiles * (n + 1), d]           float32 or f16; n = side * side, side = size / patch; row 0 of a tile is
+//   y         [tiles * (n + 1), d]           float32, f16 or bf16; n = side * side, side = size / patch; row 0 of a
+//   tile is
 //                                            the class token's
 //
-// A block owns 8 rows of y: their patches go from u8 through the table to halves in shared memory, where they are the
+// A block owns 8 rows of y: their patches go from u8 through the table to operands in shared memory, where they are the
 // right operand of the mma (a class token's row is zero); its 16 warps run through all row tiles of the weights and
 // leave float32 sums in shared memory, which are normalised there. No picture in float32, no second pass over y.
 //
@@ -42,8 +43,8 @@ struct Picture {
     }
 };
 
-/// x [8][columns] (rows pitch bytes apart) = the patches of rows first … first + 7 of y as halves; zero where no patch
-/// is.
+/// x [8][columns] (rows pitch bytes apart) = the patches of rows first … first + 7 of y as operands; zero where no
+/// patch is.
 template <int Kind>
 DEVICE void stage_patches(unsigned char* x, int pitch, const float* lookup, const Picture& picture, int first,
                           int quads) {
@@ -58,7 +59,8 @@ DEVICE void stage_patches(unsigned char* x, int pitch, const float* lookup, cons
         const int tile = (first + row) / (picture.patches() + 1), i = (first + row) % (picture.patches() + 1) - 1;
         float value = 0;
         if (k < used && tile < picture.tiles && i >= 0) value = lds(lookup + k / area * 256 + picture.byte(tile, i, k));
-        sts(reinterpret_cast<f16*>(x + row * pitch) + staged_column<Kind>(k), to_f16(value));
+        using T = WeightOperand<Kind>;
+        sts(reinterpret_cast<T*>(x + row * pitch) + staged_column<Kind>(k), Operand<T>::from(value));
     }
 }
 
@@ -103,7 +105,7 @@ DEVICE void patch_embedding(void* y, int element, int ld, const Picture& picture
             const u32x4* at = quad_address<Kind>(packed, row_tile, quads, quad);
 #pragma unroll
             for (int l = 0; l < kQuadLoads<Kind>; l++) loads[l] = ldg_stream(at + l * kWarp);
-            if (Kind != kWeightF16) quad_scales = scale_table.load(row_tile, quad);
+            if (kWeightScaled<Kind>) quad_scales = scale_table.load(row_tile, quad);
             const auto right = [from, quad](int, int half, uint32_t(&b)[4]) {
                 ldmatrix_x4(b, from + quad * kQuadColumns * 2 + half * 64);
             };
@@ -162,6 +164,7 @@ DEVICE void patch_embedding(void* y, int element, int ld, const Picture& picture
     REGISTER_KERNEL(name)
 
 PATCH_EMBEDDING(patch_embedding_f16, kWeightF16);
+PATCH_EMBEDDING(patch_embedding_bf16, kWeightBF16);
 PATCH_EMBEDDING(patch_embedding_int8, kWeightInt8);
 PATCH_EMBEDDING(patch_embedding_int8mma, kWeightInt8Mma);
 PATCH_EMBEDDING(patch_embedding_int4, kWeightInt4);

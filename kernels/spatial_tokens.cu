@@ -3,10 +3,11 @@
 // its weights [width, k*k*d] with a vector of k*k*d numbers for each tile of the picture.
 // Called by CudaBackend.SpatialTokens: spatial_tokens_*, then spatial_tokens_sum.
 //
-//   features  [tiles * grid * grid, d]                   float32 or f16
+//   features  [tiles * grid * grid, d]                   float32, f16 or bf16; become the type of the weights, for
+//                                                        integers f16
 //   weights   [width, k*k*d] for each convolution        packed; columns position-major, channel-minor
 //   partial   [blocks + convolutions - 1][tiles][width]  float32: a slot for every piece of a convolution
-//   y         [tiles * convolutions, width]              float32 or f16
+//   y         [tiles * convolutions, width]              float32, f16 or bf16
 //
 // The weights of all convolutions are one row of quads (64 columns, all rows), cut into equal ranges, one for each
 // block: SMs read equal bytes whatever the sizes of the kernels. A range may run over the end of a convolution: piece
@@ -17,9 +18,9 @@
 // passes.
 //
 // 7B case: d 1024, grid 24, k = 4, 8, 12, 16, 20, 24, width 512: 763 M weights, each read once.
-//   bytes: f16 1,527 MB, int8 775 MB, int4 393 MB (group 128, with scales). Beside them, out of the second cache: the
-//   features once for each convolution (7 MB for a tile), the partial sums of 256 blocks written and read (1 MB for a
-//   tile). Operations: 1.5 G for a tile, two for each weight: bound by bandwidth.
+//   bytes: f16 and bf16 1,527 MB, int8 775 MB, int4 393 MB (group 128, with scales). Beside them, out of the second
+//   cache: the features once for each convolution (7 MB for a tile), the partial sums of 256 blocks written and read
+//   (1 MB for a tile). Operations: 1.5 G for a tile, two for each weight: bound by bandwidth.
 //   floor: RTX 4090 (1,008 GB/s) 1.51 / 0.77 / 0.39 ms; Jetson AGX Orin (204 GB/s) 7.5 / 3.8 / 1.9 ms.
 // Occupancy: 2 blocks of 16 warps at 64 registers, half of sm_80 and sm_90's warps, two thirds of sm_86 and sm_89's.
 // Every warp has 1 to 2 KB of weights under way, 32 to 64 KB for each SM; the RTX 4090 needs 6 KB, the H100 20 KB.
@@ -45,7 +46,7 @@ struct Convolution {
     int size;     // k
     int first;    // its first quad among those of all convolutions
     int quads;    // of a row
-    int group;    // columns that share a scale; 0 for f16
+    int group;    // columns that share a scale; 0 for f16 and bf16
     int columns;  // k * k * d
 };
 
@@ -90,9 +91,10 @@ struct Features {
         return float((bottom - top) * (right - left));
     }
 
-    /// Columns column … column + 7 of the vector that a k x k convolution multiplies; zero past its end.
-    DEVICE u32x4 eight_columns(int tile, int k, int column, int columns) const {
-        float values[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+    /// values: columns column … column + 7 of the vector that a k x k convolution multiplies; zero past its end.
+    DEVICE void eight_columns(float (&values)[8], int tile, int k, int column, int columns) const {
+#pragma unroll
+        for (int i = 0; i < 8; i++) values[i] = 0;
         if (d % 8 == 0) {
             if (column < columns) {
                 const float inverse = 1.0f / add_window(values, tile, k, column / d, column % d);
@@ -109,12 +111,11 @@ struct Features {
                 for (int j = 0; j < 8; j++) values[j] = i == j ? sum[0] * inverse : values[j];
             }
         }
-        return to_8_halves(values);
     }
 };
 
 /// The warp's first row tile; the others follow kWarps apart.
-DEVICE int first_row_tile() { return block_y() * kBlockRowTiles + warp_id(); }
+DEVICE int first_row_tile() { return block_z() * kBlockRowTiles + warp_id(); }
 /// How many the warp has.
 DEVICE int count_row_tiles(int width) {
     const int left = ceil_div(width, 16) - first_row_tile();
@@ -135,8 +136,8 @@ static_assert(sizeof(Piece) <= kPieceBytes, "no room for the piece");
 /// The block's first piece, or the one behind `piece`; an empty one if there is none. For one thread.
 DEVICE void next_piece(Piece* piece, const uint64_t* table, int convolutions, int quads, int d, int tiles, int width,
                        bool begun) {
-    const int position = begun ? piece->next : int(int64_t(quads) * block_x() / grid_x());
-    const int end = int(int64_t(quads) * (block_x() + 1) / grid_x());
+    const int position = begun ? piece->next : int(int64_t(quads) * block_y() / grid_y());
+    const int end = int(int64_t(quads) * (block_y() + 1) / grid_y());
     int index = begun ? piece->index : 0;
     while (index + 1 < convolutions && load_convolution(table, index + 1).first <= position) index++;
     const Convolution convolution = load_convolution(table, index);
@@ -147,7 +148,7 @@ DEVICE void next_piece(Piece* piece, const uint64_t* table, int convolutions, in
 /// Writes stage `step` of x [8 tokens][512 columns]: the columns of up to 8 quads.
 template <int Kind>
 DEVICE void stage_columns(unsigned char* stage, Features features, const Piece* piece, int tiles, int step) {
-    const int tile0 = block_z() * kTokens, tokens = minimum(kTokens, tiles - tile0);
+    const int tile0 = block_x() * kTokens, tokens = minimum(kTokens, tiles - tile0);
     const int size = lds(&piece->convolution.size), columns = lds(&piece->convolution.columns);
     const int from = lds(&piece->first) + step * kStageQuads, to = minimum(from + kStageQuads, lds(&piece->last));
     features.d = lds(&piece->d);
@@ -155,8 +156,9 @@ DEVICE void stage_columns(unsigned char* stage, Features features, const Piece* 
 #pragma unroll 1
     for (int item = thread_x(); item < eights * tokens; item += kThreads) {
         const int tile = item / eights, eight = item % eights;
-        stage_eight<Kind>(stage + tile * kPitch, eight,
-                          features.eight_columns(tile0 + tile, size, from * kQuadColumns + eight * 8, columns));
+        float values[8];
+        features.eight_columns(values, tile0 + tile, size, from * kQuadColumns + eight * 8, columns);
+        stage_eight<Kind>(stage + tile * kPitch, eight, to_8_halves<WeightOperand<Kind>>(values));
     }
 }
 
@@ -175,7 +177,7 @@ DEVICE void multiply_stage(float (&sums)[kRowTiles][1][4], const unsigned char* 
     QuadScales scales[kRowTiles] = {};
 #pragma unroll 1
     for (int quad = from; quad < to; quad++, x += kQuadColumns * 2) {
-        if (Kind != kWeightF16 && (quad == from || scale_table.changes(quad))) {
+        if (kWeightScaled<Kind> && (quad == from || scale_table.changes(quad))) {
 #pragma unroll
             for (int r = 0; r < kRowTiles; r++) {
                 if (r < count) scales[r] = scale_table.load(row_tile + r * kWarps, quad);
@@ -230,8 +232,8 @@ DEVICE void spatial_tokens(float* partial, const Features& features, const uint6
 
         const int rows = lds(&piece->width), all = lds(&piece->tiles);
         const int lane = lane_id(), row_tile = first_row_tile(), count = count_row_tiles(rows);
-        const int tile0 = block_z() * kTokens, tokens = minimum(kTokens, all - tile0);
-        float* slot = partial + (int64_t(block_x() + lds(&piece->index)) * all + tile0) * rows;
+        const int tile0 = block_x() * kTokens, tokens = minimum(kTokens, all - tile0);
+        float* slot = partial + (int64_t(block_y() + lds(&piece->index)) * all + tile0) * rows;
 #pragma unroll
         for (int r = 0; r < kRowTiles; r++) {
 #pragma unroll
@@ -248,7 +250,8 @@ DEVICE int block_of(int quad, int blocks, int quads) { return int(((int64_t(quad
 
 }  // namespace
 
-// grid (blocks, width / 512, tiles / 8), each rounded up; shared memory 2 * 8 * 1040 + 128 bytes.
+// grid (tiles / 8, blocks, width / 512), each rounded up, so that passes over more tiles find the weights in the second
+// cache; shared memory 2 * 8 * 1040 + 128 bytes.
 // table: five 64-bit words for each convolution, in order; quads: of a row of all convolutions together.
 #define SPATIAL_TOKENS(name, kind)                                                                                    \
     KERNEL(name, kThreads, 2)                                                                                         \
@@ -263,6 +266,7 @@ SPATIAL_TOKENS(spatial_tokens_f16, kWeightF16);
 SPATIAL_TOKENS(spatial_tokens_int8, kWeightInt8);
 SPATIAL_TOKENS(spatial_tokens_int8mma, kWeightInt8Mma);
 SPATIAL_TOKENS(spatial_tokens_int4, kWeightInt4);
+SPATIAL_TOKENS(spatial_tokens_bf16, kWeightBF16);
 
 // y [tiles * convolutions, width] = the sums of the pieces. grid (width / 32 rounded up, convolutions, tiles); shared
 // memory 2 KB. Warp w adds pieces w, w + 16, …; then the sixteen sums are added in order.

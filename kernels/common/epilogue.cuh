@@ -1,4 +1,5 @@
-// What follows a matrix product: y = activation(product + bias) + residual, stored as float32 or f16.
+// What follows a matrix product: y = activation(product + bias) + residual, stored as float32 or
+// in the type of the operands.
 #pragma once
 
 #include <cmath>
@@ -19,19 +20,16 @@ DEVICE float activate(float x, int activation) {
     return x;
 }
 
-/// Element (row, column) of an activation of either type.
-DEVICE float load_element(const void* base, int is_f16, size_t index) {
-    return is_f16 ? to_float(ldg(static_cast<const f16*>(base) + index)) : ldg(static_cast<const float*>(base) + index);
-}
-
 /// Destination of a product and what is done on the way there. y and residual may be the same memory: every element is
-/// read by the thread that writes it, before it does.
+/// read by the thread that writes it, before it does. Their elements are float32, or where the number of the element
+/// type is not 0, T (f16 or bf16), the type of the product's operands.
+template <typename T>
 struct Epilogue {
     const float* bias;     // [n] or null
     const void* residual;  // [m, n] or null
     void* y;               // [m, n]
-    int residual_f16, residual_ld;
-    int y_f16, y_ld;
+    int residual_element, residual_ld;
+    int y_element, y_ld;
     int m, n;
     int activation;
 
@@ -39,10 +37,10 @@ struct Epilogue {
     DEVICE void store(int row, int column, float value) const {
         if (bias) value += ldg(bias + column);
         value = activate(value, activation);
-        if (residual) value += residual_element(row, column);
+        if (residual) value += residual_at(row, column);
         const size_t index = size_t(row) * y_ld + column;
-        if (y_f16) {
-            stg(static_cast<f16*>(y) + index, to_f16(value));
+        if (y_element) {
+            stg(static_cast<T*>(y) + index, Operand<T>::from(value));
         } else {
             stg(static_cast<float*>(y) + index, value);
         }
@@ -67,9 +65,9 @@ struct Epilogue {
         for (int i = 0; i < 4; i++) values[i] = activate(values[i], activation);
         if (residual) add_residual4(row, column, values);
         const size_t index = size_t(row) * y_ld + column;
-        if (y_f16) {
-            stg(reinterpret_cast<u32x2*>(static_cast<f16*>(y) + index),
-                u32x2{to_f16x2(values[0], values[1]).bits, to_f16x2(values[2], values[3]).bits});
+        if (y_element) {
+            stg(reinterpret_cast<u32x2*>(static_cast<T*>(y) + index),
+                u32x2{Operand<T>::pair(values[0], values[1]), Operand<T>::pair(values[2], values[3])});
         } else {
             stg(reinterpret_cast<f32x4*>(static_cast<float*>(y) + index),
                 f32x4{values[0], values[1], values[2], values[3]});
@@ -78,17 +76,17 @@ struct Epilogue {
 
   private:
     // Not ldg: the residual may be y, which this kernel writes.
-    DEVICE float residual_element(int row, int column) const {
+    DEVICE float residual_at(int row, int column) const {
         const size_t index = size_t(row) * residual_ld + column;
-        return residual_f16 ? to_float(ldg_mutable(static_cast<const f16*>(residual) + index))
-                            : ldg_mutable(static_cast<const float*>(residual) + index);
+        return residual_element ? to_float(ldg_mutable(static_cast<const T*>(residual) + index))
+                                : ldg_mutable(static_cast<const float*>(residual) + index);
     }
 
     DEVICE void add_residual4(int row, int column, float (&values)[4]) const {
         const size_t index = size_t(row) * residual_ld + column;
-        if (residual_f16) {
-            const u32x2 r = ldg_mutable(reinterpret_cast<const u32x2*>(static_cast<const f16*>(residual) + index));
-            const f32x2 low = to_float(f16x2{r.x}), high = to_float(f16x2{r.y});
+        if (residual_element) {
+            const u32x2 r = ldg_mutable(reinterpret_cast<const u32x2*>(static_cast<const T*>(residual) + index));
+            const f32x2 low = Operand<T>::floats(r.x), high = Operand<T>::floats(r.y);
             values[0] += low.x, values[1] += low.y, values[2] += high.x, values[3] += high.y;
         } else {
             const f32x4 r = ldg_mutable(reinterpret_cast<const f32x4*>(static_cast<const float*>(residual) + index));

@@ -74,9 +74,9 @@ DEVICE int weight_tile(int block_tiles, int tile, int n, int gated) {
 
 /// Stores a block's sums [outputs][tokens] of a warp; goes through shared memory, which must be free, so that a warp
 /// writes whole lines. In the gated form pairs of tiles become one first.
-template <typename Shape>
-DEVICE void store_sums(float (&sums)[Shape::kOutputTiles][Shape::kTokenTiles][4], const Epilogue& epilogue, int gated,
-                       float* shared) {
+template <typename Shape, typename T>
+DEVICE void store_sums(float (&sums)[Shape::kOutputTiles][Shape::kTokenTiles][4], const Epilogue<T>& epilogue,
+                       int gated, float* shared) {
     const int lane = lane_id(), warp = warp_id();
     const int output_warp = warp % Shape::kOutputWarps, token_warp = warp / Shape::kOutputWarps;
     int tiles = Shape::kOutputTiles;

@@ -1,14 +1,15 @@
-// Rows of activations, four elements at a time: 16 bytes of float32, 8 of f16, so that 32 neighbours fill whole sectors
-// in either type.
+// Rows of activations, four elements at a time: 16 bytes of float32, 8 of f16 or bf16, so that 32 neighbours fill whole
+// sectors in any type.
 #pragma once
 
 #include "memory.cuh"
 
 /// Four elements that no thread of this kernel writes, or only the one that reads them.
 DEVICE f32x4 read_4(const float* source) { return ldg_mutable(reinterpret_cast<const f32x4*>(source)); }
-DEVICE f32x4 read_4(const f16* source) {
+template <typename T>
+DEVICE f32x4 read_4(const T* source) {
     const u32x2 raw = ldg_mutable(reinterpret_cast<const u32x2*>(source));
-    const f32x2 low = to_float(f16x2{raw.x}), high = to_float(f16x2{raw.y});
+    const f32x2 low = Operand<T>::floats(raw.x), high = Operand<T>::floats(raw.y);
     return f32x4{low.x, low.y, high.x, high.y};
 }
 
@@ -23,7 +24,10 @@ DEVICE f32x4 read_4(const T* row, int column, int columns) {
 }
 
 DEVICE float read_1(const float* source) { return ldg_mutable(source); }
-DEVICE float read_1(const f16* source) { return to_float(ldg_mutable(source)); }
+template <typename T>
+DEVICE float read_1(const T* source) {
+    return to_float(ldg_mutable(source));
+}
 
 /// The same where column 0 of `row` need not be aligned.
 template <typename T>
@@ -36,10 +40,14 @@ DEVICE f32x4 read_4_unaligned(const T* row, int column, int columns) {
 }
 
 DEVICE void write_1(float* destination, float value) { stg(destination, value); }
-DEVICE void write_1(f16* destination, float value) { stg(destination, to_f16(value)); }
+template <typename T>
+DEVICE void write_1(T* destination, float value) {
+    stg(destination, Operand<T>::from(value));
+}
 DEVICE void write_4(float* destination, f32x4 v) { stg(reinterpret_cast<f32x4*>(destination), v); }
-DEVICE void write_4(f16* destination, f32x4 v) {
-    stg(reinterpret_cast<u32x2*>(destination), u32x2{to_f16x2(v.x, v.y).bits, to_f16x2(v.z, v.w).bits});
+template <typename T>
+DEVICE void write_4(T* destination, f32x4 v) {
+    stg(reinterpret_cast<u32x2*>(destination), u32x2{Operand<T>::pair(v.x, v.y), Operand<T>::pair(v.z, v.w)});
 }
 
 /// Writes elements column … column + 3 of a row, column a multiple of 4; those from `columns` on are left alone.
@@ -57,8 +65,12 @@ DEVICE void write_4(T* row, int column, int columns, f32x4 v) {
 // Names of element types in the names of kernels, the destination's first: INSTANCE(f16, f32) reads float32.
 #define ELEMENT_f32 float
 #define ELEMENT_f16 f16
+#define ELEMENT_bf16 bf16
 #define FOR_EACH_ELEMENT_PAIR(INSTANCE) \
     INSTANCE(f32, f32);                 \
     INSTANCE(f32, f16);                 \
+    INSTANCE(f32, bf16);                \
     INSTANCE(f16, f32);                 \
-    INSTANCE(f16, f16)
+    INSTANCE(f16, f16);                 \
+    INSTANCE(bf16, f32);                \
+    INSTANCE(bf16, bf16)

@@ -24,6 +24,8 @@ DEVICE void ldmatrix_x2_trans(uint32_t (&r)[2], const void* row) { emulator::ldm
 /// columns 2t, 2t+1; a[1] = row g + 8; a[2] = row g, columns 2t + 8, + 9; a[3] = row g + 8 of these. b[0] = rows 2t,
 /// 2t+1 of column g; b[1] = rows 2t + 8, + 9. d[0], d[1] = row g, columns 2t, 2t+1; d[2], d[3] = row g + 8.
 DEVICE void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) { emulator::mma_f16(d, a, b); }
+/// As above, of bf16. On Turing, which has no such instruction, it ends the kernel: the host does not launch any there.
+DEVICE void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) { emulator::mma_bf16(d, a, b); }
 /// d [16, 8] += a [16, 32] b [32, 8] of signed bytes: a[0] = row g, columns 4t … 4t+3; a[1] = row g + 8; a[2], a[3] =
 /// columns 16 + 4t …; b[0] = rows 4t … 4t+3 of column g; b[1] = rows 16 + 4t …; d as above.
 DEVICE void mma_s8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) { emulator::mma_s8(d, a, b); }
@@ -71,6 +73,13 @@ DEVICE void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
+DEVICE void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, "
+        "%2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
 DEVICE void mma_s8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     asm volatile(
         "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
@@ -88,6 +97,7 @@ DEVICE void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2
             : "r"(a[half * 2]), "r"(a[half * 2 + 1]), "r"(b[half]));
     }
 }
+DEVICE void mma_bf16(float (&)[4], const uint32_t (&)[4], const uint32_t (&)[2]) { asm volatile("trap;"); }
 DEVICE void mma_s8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     for (int i = 0; i < 4; i++) {
         const int rows = i % 2 * 2;
@@ -104,6 +114,16 @@ DEVICE float exp2_fast(float x) {
     return result;
 }
 #endif
+
+/// d += a b for operands of either type, f16 or bf16.
+template <typename T>
+DEVICE void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+    if constexpr (Operand<T>::kIsBF16) {
+        mma_bf16(d, a, b);
+    } else {
+        mma_f16(d, a, b);
+    }
+}
 
 /// e^x.
 DEVICE float exp_fast(float x) { return exp2_fast(x * 1.4426950408889634f); }

@@ -1,17 +1,27 @@
-// Packed weights on their way to mma_f16 (kernels/README.md, "Weights"), a quad at a time: four tiles, 16 rows by 64
+// Packed weights on their way to mma (kernels/README.md, "Weights"), a quad at a time: four tiles, 16 rows by 64
 // columns. Integers enter the product as they are, exact in halves; the scales of their groups multiply the sums.
 #pragma once
+
+#include <type_traits>
 
 #include "warp.cuh"
 
 /// kWeightInt8Mma: int8 in the order of the integer mma. A lane has four neighbouring columns of a tile where mma_f16
 /// wants two and two: x is staged in an order that makes up for it (stage_eight, staged_column).
-constexpr int kWeightF16 = 0, kWeightInt8 = 1, kWeightInt4 = 2, kWeightInt8Mma = 3;
+constexpr int kWeightF16 = 0, kWeightInt8 = 1, kWeightInt4 = 2, kWeightInt8Mma = 3, kWeightBF16 = 4;
 constexpr int kQuadColumns = 64;
+
+/// Whether a kind has scales: the integers.
+template <int Kind>
+constexpr bool kWeightScaled = Kind != kWeightF16&& Kind != kWeightBF16;
+
+/// The type of both operands of the mma; integers are widened to f16.
+template <int Kind>
+using WeightOperand = std::conditional_t<Kind == kWeightBF16, bf16, f16>;
 
 /// 16-byte loads with which a lane has its part of a quad.
 template <int Kind>
-constexpr int kQuadLoads = Kind == kWeightF16    ? 4
+constexpr int kQuadLoads = !kWeightScaled<Kind>  ? 4
                            : Kind == kWeightInt4 ? 1
                                                  : 2;
 
@@ -30,7 +40,7 @@ DEVICE uint32_t bytes_to_halves(uint32_t bytes) {
 /// The `a` operand of tile 0 to 3 of a quad; integers become halves of the same value.
 template <int Kind>
 DEVICE void left_operand(uint32_t (&a)[4], const u32x4 (&loads)[kQuadLoads<Kind>], int tile) {
-    if constexpr (Kind == kWeightF16) {
+    if constexpr (!kWeightScaled<Kind>) {
         a[0] = loads[tile].x;
         a[1] = loads[tile].y;
         a[2] = loads[tile].z;
@@ -56,14 +66,14 @@ DEVICE void left_operand(uint32_t (&a)[4], const u32x4 (&loads)[kQuadLoads<Kind>
     }
 }
 
-/// Where column `column` of x lies in a row of staged halves.
+/// Where column `column` of x lies in a row of staged operands.
 template <int Kind>
 DEVICE int staged_column(int column) {
     if constexpr (Kind != kWeightInt8Mma) return column;
     return column / 16 * 16 + column / 2 % 2 * 8 + column % 16 / 4 * 2 + column % 2;
 }
 
-/// Stores columns 8 eight … 8 eight + 7 of x in a row of staged halves.
+/// Stores columns 8 eight … 8 eight + 7 of x in a row of staged operands.
 template <int Kind>
 DEVICE void stage_eight(unsigned char* row, int eight, u32x4 v) {
     if constexpr (Kind == kWeightInt8Mma) {
@@ -119,9 +129,9 @@ DEVICE void multiply_quad(float (&sums)[N][4], const u32x4 (&loads)[kQuadLoads<K
             uint32_t b[4];
             right(n, half, b);
             const uint32_t first[2] = {b[0], b[1]}, second[2] = {b[2], b[3]};
-            if constexpr (Kind == kWeightF16) {
-                mma_f16(sums[n], a[0], first);
-                mma_f16(sums[n], a[1], second);
+            if constexpr (!kWeightScaled<Kind>) {
+                mma<WeightOperand<Kind>>(sums[n], a[0], first);
+                mma<WeightOperand<Kind>>(sums[n], a[1], second);
             } else {
                 float part[4] = {0, 0, 0, 0};
                 mma_f16(part, a[0], first);

@@ -29,18 +29,22 @@ DEVICE int scale_groups(int k, int group) { return ceil_div(padded_columns(k), g
 /// instructions.
 DEVICE int scale_shift(int group) { return group == 32 ? 5 : group == 64 ? 6 : 7; }
 
-/// f16: two tiles.
-struct F16Unit {
+/// f16 or bf16: two tiles. Element of a unit is the type of its products' operands.
+template <typename T>
+struct PlainUnit {
+    using Element = T;
     static constexpr bool kScaled = false;
     static constexpr int kColumns = 32;
     static constexpr int kLoads = 2;
 
-    /// The left operand of mma_f16 for tile `tile` of the unit; integers become halves without their scale, exactly.
+    /// The left operand of mma for tile `tile` of the unit; integers become halves without their scale, exactly.
     DEVICE static void fragment(const u32x4 (&unit)[kLoads], int tile, uint32_t (&a)[4]) {
         const u32x4 v = unit[tile];
         a[0] = v.x, a[1] = v.y, a[2] = v.z, a[3] = v.w;
     }
 };
+using F16Unit = PlainUnit<f16>;
+using BF16Unit = PlainUnit<bf16>;
 
 /// Two of four bytes value + 128, chosen by the selector, as halves: 0x64 above a byte is the half 1024 + byte.
 DEVICE uint32_t widen_bytes(uint32_t bytes, uint32_t selector) {
@@ -50,6 +54,7 @@ DEVICE uint32_t widen_bytes(uint32_t bytes, uint32_t selector) {
 /// int8: two tiles for each load.
 template <int Loads>
 struct Int8Unit {
+    using Element = f16;
     static constexpr bool kScaled = true;
     static constexpr int kColumns = 32 * Loads;
     static constexpr int kLoads = Loads;
@@ -66,6 +71,7 @@ struct Int8Unit {
 /// tile, so the tokens' columns must be in the order that makes these the columns 2t, 2t + 1, 2t + 8, 2t + 9 of
 /// mma_f16.
 struct Int8MmaUnit {
+    using Element = f16;
     static constexpr bool kScaled = true;
     static constexpr int kColumns = 32;
     static constexpr int kLoads = 1;
@@ -80,6 +86,7 @@ struct Int8MmaUnit {
 
 /// int4: four tiles, one word each; the stored nibble is value + 8.
 struct Int4Unit {
+    using Element = f16;
     static constexpr bool kScaled = true;
     static constexpr int kColumns = 64;
     static constexpr int kLoads = 1;

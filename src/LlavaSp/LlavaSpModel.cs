@@ -101,6 +101,7 @@ public sealed class LlavaSpModel : IDisposable
             string reason = options.Weights is not null ? "asked for"
                 : format == checkpoint.StoredFormat ? "as the checkpoint holds them"
                 : $"{backend.Info.Device} does not hold the checkpoint's {checkpoint.StoredFormat}";
+            backend.UseWeights(format);
             KvFormat kv = ChooseKvFormat(options, backend, format);
             var plan = WeightPlan.For(format);
             options.Progress?.Report(new LoadProgress("vision tower", 0));

@@ -35,6 +35,8 @@ const char* name_of(Wait wait) {
             return "ldmatrix";
         case Wait::mma_f16:
             return "mma_f16";
+        case Wait::mma_bf16:
+            return "mma_bf16";
         case Wait::mma_s8:
             return "mma_s8";
         case Wait::finished:
@@ -270,7 +272,9 @@ void Block::warp_met(const Warp& warp, Wait what) {
     if ((watched_ & kWatchRaces) != 0 && what == Wait::warp_barrier) races_->warp_met(warp);
     if ((watched_ & kWatchCounts) == 0) return;
     counter_->warp_met(warp);
-    if (what == Wait::mma_f16 || what == Wait::mma_s8) counter_->add_mma(what == Wait::mma_f16);
+    if (what == Wait::mma_f16 || what == Wait::mma_bf16 || what == Wait::mma_s8) {
+        counter_->add_mma(what != Wait::mma_s8);
+    }
 }
 
 void Block::fail(CUresult code, const std::string& text) {

@@ -13,7 +13,18 @@
 namespace emulator {
 
 /// What a thread waits for.
-enum class Wait : uint8_t { nothing, barrier, warp_barrier, shuffle, ballot, ldmatrix, mma_f16, mma_s8, finished };
+enum class Wait : uint8_t {
+    nothing,
+    barrier,
+    warp_barrier,
+    shuffle,
+    ballot,
+    ldmatrix,
+    mma_f16,
+    mma_bf16,
+    mma_s8,
+    finished
+};
 
 struct Warp;
 class Block;

@@ -74,6 +74,14 @@ void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     gather(lane, Wait::mma_f16, [](Warp& warp) { multiply_f16(warp.lanes); });
 }
 
+void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+    Lane& lane = current_lane();
+    lane.result = d;
+    lane.operands[0] = a;
+    lane.operands[1] = b;
+    gather(lane, Wait::mma_bf16, [](Warp& warp) { multiply_bf16(warp.lanes); });
+}
+
 void mma_s8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     Lane& lane = current_lane();
     lane.result = d;

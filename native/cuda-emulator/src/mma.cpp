@@ -8,7 +8,7 @@ namespace emulator {
 namespace {
 
 // The operands as plain matrices, b by rows.
-struct Halves {
+struct Halves {  // f16 or bf16
     alignas(64) uint16_t a[16][16], b[16][8];
 };
 struct Floats {
@@ -43,13 +43,21 @@ inline __attribute__((always_inline)) void deliver(Lane* lanes, const Floats& fl
     }
 }
 
-void multiply_f16_plain(Lane* lanes) {
+float bfloat_to_float(uint16_t bfloat) {
+    const uint32_t bits = uint32_t(bfloat) << 16;
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
+template <float (*Widen)(uint16_t)>
+void multiply_plain(Lane* lanes) {
     Halves halves;
     Floats f;
     collect(lanes, halves, f);
     for (int i = 0; i < 16; i++) {
-        for (int k = 0; k < 16; k++) f.a[i][k] = half_to_float(halves.a[i][k]);
-        for (int j = 0; j < 8; j++) f.b[i][j] = half_to_float(halves.b[i][j]);
+        for (int k = 0; k < 16; k++) f.a[i][k] = Widen(halves.a[i][k]);
+        for (int j = 0; j < 8; j++) f.b[i][j] = Widen(halves.b[i][j]);
     }
     for (int i = 0; i < 16; i++) {
         for (int k = 0; k < 16; k++) {
@@ -60,16 +68,28 @@ void multiply_f16_plain(Lane* lanes) {
 }
 
 #if defined(__x86_64__)
-// The product of two halves is exact in float32, so fused or not gives the same bits as above.
-__attribute__((target("avx2,fma,f16c"))) void multiply_f16_avx2(Lane* lanes) {
+#define LSP_AVX2 __attribute__((target("avx2,fma,f16c")))
+
+/// Eight f16 or bf16.
+template <bool Bfloat>
+LSP_AVX2 inline __attribute__((always_inline)) __m256 widen8(const uint16_t* from) {
+    const __m128i bits = _mm_load_si128(reinterpret_cast<const __m128i*>(from));
+    if constexpr (Bfloat) return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+    return _mm256_cvtph_ps(bits);
+}
+
+// The product of two halves is exact in float32 (of two bfloats, too, where it is in its range), so fused or not gives
+// the same bits as above.
+template <bool Bfloat>
+LSP_AVX2 void multiply_avx2(Lane* lanes) {
     Halves halves;
     Floats f;
     collect(lanes, halves, f);
     __m256 b[16];
     for (int k = 0; k < 16; k++) {
-        _mm256_store_ps(f.a[k], _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(halves.a[k]))));
-        _mm256_store_ps(f.a[k] + 8, _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(halves.a[k] + 8))));
-        b[k] = _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(halves.b[k])));
+        _mm256_store_ps(f.a[k], widen8<Bfloat>(halves.a[k]));
+        _mm256_store_ps(f.a[k] + 8, widen8<Bfloat>(halves.a[k] + 8));
+        b[k] = widen8<Bfloat>(halves.b[k]);
     }
     // Eight rows at a time hide the latency of the additions, which go one after the other.
     for (int first = 0; first < 16; first += 8) {
@@ -82,17 +102,28 @@ __attribute__((target("avx2,fma,f16c"))) void multiply_f16_avx2(Lane* lanes) {
     }
     deliver(lanes, f);
 }
+
+bool has_avx2() {
+    static const bool has =
+        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    return has;
+}
 #endif
 
 }  // namespace
 
 void multiply_f16(Lane* lanes) {
 #if defined(__x86_64__)
-    static const bool avx2 =
-        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-    if (avx2) return multiply_f16_avx2(lanes);
+    if (has_avx2()) return multiply_avx2<false>(lanes);
 #endif
-    multiply_f16_plain(lanes);
+    multiply_plain<half_to_float>(lanes);
+}
+
+void multiply_bf16(Lane* lanes) {
+#if defined(__x86_64__)
+    if (has_avx2()) return multiply_avx2<true>(lanes);
+#endif
+    multiply_plain<bfloat_to_float>(lanes);
 }
 
 void multiply_s8(Lane* lanes) {

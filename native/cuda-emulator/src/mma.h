@@ -7,6 +7,7 @@
 namespace emulator {
 
 void multiply_f16(Lane* lanes);
+void multiply_bf16(Lane* lanes);
 void multiply_s8(Lane* lanes);
 
 }  // namespace emulator

@@ -23,6 +23,9 @@ public enum Precision
 
     /// <summary>Made by one operation for the next: a backend may hold it in the element type of its matrix products.</summary>
     Operand,
+
+    /// <summary>Queries of attention over a key-value cache: a backend may hold them in the cache's element type.</summary>
+    Query,
 }
 
 /// <summary>Where the spatial tokens look (paper section 3: Pooling or Cropping).</summary>
@@ -128,6 +131,12 @@ public interface IBackend : IDisposable
     /// <summary>The weight format taken when none is asked for.</summary>
     /// <param name="stored">Format of the checkpoint.</param>
     WeightFormat DefaultFormat(WeightFormat stored) => stored;
+
+    /// <summary>
+    /// Told once, before anything is created, which format the weights will be asked for in: a backend may hold <see cref="Precision.Operand"/> accordingly.
+    /// </summary>
+    /// <exception cref="DeviceException">The device cannot compute with it.</exception>
+    void UseWeights(WeightFormat format) { }
 
     /// <summary>Whether key-value caches may have this element type.</summary>
     bool Holds(KvFormat format) => true;

@@ -14,7 +14,7 @@ internal sealed class DecoderWorkspace : IDisposable
         Hidden = backend.CreateTensor(rows, config.HiddenSize);
         Normed = backend.CreateTensor(rows, config.HiddenSize, Precision.Operand);
         Qkv = backend.CreateTensor(rows, queries + 2 * keys, Precision.Operand);
-        Query = backend.CreateTensor(rows, queries, Precision.Operand);
+        Query = backend.CreateTensor(rows, queries, Precision.Query);
         Attended = backend.CreateTensor(rows, queries, Precision.Operand);
         GateUp = backend.CreateTensor(rows, 2 * config.IntermediateSize, Precision.Operand);
         Gated = backend.CreateTensor(rows, config.IntermediateSize, Precision.Operand);

@@ -3,6 +3,9 @@ using System.Text.Json;
 using LlavaSp.Backends;
 using LlavaSp.Generation;
 using LlavaSp.Imaging;
+using LlavaSp.Tests.Backends;
+using LlavaSp.Tests.Backends.Cuda;
+using LlavaSp.Tests.Generation;
 using LlavaSp.Text;
 
 namespace LlavaSp.Tests.Cli;
@@ -112,6 +115,29 @@ public sealed class DescribeTests
         JsonElement device = CliTool.Run("describe", CliTool.Shapes, "--max-new-tokens", "1", "--json").Json.GetProperty("device");
         Assert.Contains(device.GetProperty("name").GetString(), (string[])["cpu", "reference"]);
         Assert.False(string.IsNullOrEmpty(device.GetProperty("reason").GetString()));
+    }
+
+    /// <summary>The same words from the CUDA kernels as from the CPU engine, weights in one format; the emulator's activations are halves.</summary>
+    [Theory]
+    [InlineData("pooling-f32", "f16")]
+    [InlineData("cropping-f32", "f16")]
+    [InlineData("pooling-f32", "int8")]
+    [InlineData("cropping-f32", "int4")]
+    public void TheEmulatorSaysWhatTheCpuSays(string checkpoint, string weights)
+    {
+        CudaTesting.Create().Dispose();
+        CpuTesting.SkipWithoutLibrary();
+        JsonElement Describe(string device) => CliTool.Run(
+            "describe", CliTool.Shapes, "--prompt", Prompt, "--model", Goldens.Checkpoint(checkpoint), "--vision-tower", TestModels.VisionTower, "--device", device,
+            "--weights", weights, "--activations", "f32", "--max-new-tokens", "12", "--template", "vicuna_v1", "--json").Json;
+        JsonElement cuda = Describe("cuda-emulator"), cpu = Describe("cpu");
+        Assert.Equal("cuda-emulator", cuda.GetProperty("device").GetProperty("name").GetString());
+        Assert.Equal("cpu", cpu.GetProperty("device").GetProperty("name").GetString());
+        Assert.StartsWith(weights, cuda.GetProperty("weights").GetString(), StringComparison.Ordinal);
+        Assert.Equal(12, cpu.GetProperty("token_ids").GetArrayLength());
+        Assert.Equal(
+            cpu.GetProperty("token_ids").EnumerateArray().Select(id => id.GetInt32()), cuda.GetProperty("token_ids").EnumerateArray().Select(id => id.GetInt32()));
+        Assert.Equal(cpu.GetProperty("text").GetString(), cuda.GetProperty("text").GetString());
     }
 
     [Fact]

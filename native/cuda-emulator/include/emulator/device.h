@@ -136,6 +136,7 @@ uint32_t ballot(bool value);
 /// matrices: 2 or 4, the length of r.
 void ldmatrix(uint32_t* r, const void* row, int matrices, bool transposed);
 void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
+void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 void mma_s8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 
 // Arithmetic.

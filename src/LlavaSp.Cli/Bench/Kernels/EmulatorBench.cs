@@ -26,7 +26,7 @@ internal sealed record EmulatorResult(KernelCase Case, int Threads, int SharedBy
     public required double Mma { get; init; }
 
     /// <summary>What is moved against what must be; NaN where it was not counted, or where a launch is too small for it to matter.</summary>
-    public double MemoryRatio => Case.Bound == KernelBound.Memory ? MemoryBytes / Case.MinimumBytes : double.NaN;
+    public double MemoryRatio => Case.Bound == KernelBound.Launch ? double.NaN : MemoryBytes / Case.MinimumBytes;
 
     /// <summary>Share of an SM's warps that its blocks fill; NaN for a kernel that nvcc has not seen.</summary>
     public double Occupancy(KernelBudget budget, Card card) =>
@@ -42,16 +42,17 @@ internal sealed class EmulatorBench(CudaBackend backend)
     // A place belongs to a main loop if it makes so much of a kernel's traffic of its kind.
     private const double MainShare = 0.05;
 
-    // Bound by arithmetic: the same in every block, and minutes for all of them.
+    // Bound by arithmetic and so long: minutes for all blocks, which do the same.
+    private const double OperationsOfSample = 5e9;
     private const int SampledBlocks = 6;
 
     private readonly EmulatorCounters _counters = new(backend.Device.Driver);
 
-    /// <summary>Runs a case once. All its blocks where it is bound by memory, else some of them.</summary>
+    /// <summary>Runs a case once: all its blocks, or some of them where it is bound by arithmetic and long.</summary>
     public EmulatorResult Measure(KernelCase kernel)
     {
         using PreparedCase prepared = kernel.Prepare(backend);
-        bool sampled = kernel.Bound == KernelBound.Arithmetic;
+        bool sampled = kernel.Bound == KernelBound.Arithmetic && kernel.Operations > OperationsOfSample;
         (KernelCount count, IReadOnlyList<SiteCount> sites) = Count(prepared.Recorded, sampled ? SampledBlocks : 0);
         double scale = (double)prepared.Recorded.Blocks / count.CountedBlocks;
         List<SiteCount> global = MainLoops(sites.Where(static site => site.Access is AccessKind.Load or AccessKind.Store));

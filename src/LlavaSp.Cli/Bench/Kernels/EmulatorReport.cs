@@ -52,6 +52,9 @@ internal sealed class EmulatorReport(IReadOnlyList<EmulatorResult> results, Kern
     /// <summary>Stages in order, with their results.</summary>
     public IEnumerable<IGrouping<string, EmulatorResult>> Stages => results.GroupBy(static result => result.Case.Stage);
 
+    /// <summary>Names of the kernels.</summary>
+    public IEnumerable<string> Kernels => results.Select(static result => result.Case.Kernel).Distinct();
+
     /// <summary>Every column's title.</summary>
     public IEnumerable<string> Headers => [.. CaseColumns.Select(static c => c.Header), .. Columns.Select(static c => c.Header), Floors.Header];
 

@@ -60,14 +60,13 @@ internal sealed record KernelCase(string Stage, string Kernel, string Shape, str
     /// <summary>Records the launch on a backend, without making it.</summary>
     public required Func<CudaBackend, PreparedCase> Prepare { get; init; }
 
-    /// <summary>What bounds it on a large card.</summary>
+    /// <summary>What bounds it: memory only where that is so on every card.</summary>
     public KernelBound Bound
     {
         get
         {
-            Card card = Card.All[0];
-            if (Unit != ArithmeticUnit.Scalar && card.ArithmeticSeconds(this) > card.MemorySeconds(this)) return KernelBound.Arithmetic;
-            return MinimumBytes < BytesOfLaunch ? KernelBound.Launch : KernelBound.Memory;
+            if (MinimumBytes < BytesOfLaunch) return KernelBound.Launch;
+            return Card.All.Any(card => card.ArithmeticSeconds(this) > card.MemorySeconds(this)) ? KernelBound.Arithmetic : KernelBound.Memory;
         }
     }
 

@@ -53,7 +53,7 @@ internal sealed partial class KernelCases
     {
         int hidden = _decoder.HiddenSize;
         Add(
-            stage, "embed_f32", Invariant($"embed {ids} x {hidden}"), "f16", batch, 1, (double)ids * hidden * (sizeof(ushort) + sizeof(float)), backend =>
+            stage, "embed_f32_f16", Invariant($"embed {ids} x {hidden}"), "f16", batch, 1, (double)ids * hidden * (sizeof(ushort) + sizeof(float)), backend =>
             {
                 CudaWeight table = backend.CreateEmptyWeight(_decoder.VocabularySize, hidden, WeightFormat.F16, int8Mma: false);
                 CudaTensor y = backend.CreateFilledTensor(ids, hidden);

@@ -38,19 +38,21 @@ internal sealed partial class KernelCases
     private void AddProduct(string stage, string what, Linear linear, int batch, double launches)
     {
         (int m, int n, int k) = (linear.M, linear.N, linear.K);
-        bool int8Mma = linear.Format.Kind == WeightKind.Int8 && linear.Int8Activations, fusesNorm = linear.Norm && LinearPlan.FusesNorm(m);
+        _model = linear.Int8Activations ? linear.Format.ToString() : $"{linear.Format}, f16 activations";
+        bool int8Mma = linear.Format.Kind == WeightKind.Int8 && linear.Int8Activations, fusesNorm = linear.Norm && LinearPlan.FusesNorm(m, int8Mma);
         if (linear.Norm && !fusesNorm) AddNorm(stage, centred: false, m, k, batch, launches);
         LinearForm form = LinearPlan.Choose(m, n, _multiprocessors, int8Mma, linear.Gated);
         bool integers = form.Kind == LinearKind.Integer;
-        if (integers) AddQuantize(stage, m, k, linear.Format, batch, launches);
+        // Where x becomes integers, the norm is a part of that.
+        bool normsItself = fusesNorm && !integers;
+        if (integers) AddQuantize(stage, linear, batch, launches);
 
         string kernel = form.KernelName(linear.Format.Kind, linear.Format.GroupSize, int8Mma);
         long rows = linear.Gated ? 2L * n : n;
-        double x = integers ? m * (k + (double)linear.Format.Groups(k) * sizeof(float)) : (double)m * k * Bytes(fusesNorm ? Precision.Full : Precision.Operand);
+        double x = integers ? m * (k + (double)linear.Format.Groups(k) * sizeof(float)) : (double)m * k * Bytes(normsItself ? Precision.Full : Precision.Operand);
         double bytes = rows * linear.Format.RowBytes(k) + x + (double)m * n * (Bytes(linear.To) + (linear.Residual ? sizeof(float) : 0))
-            + sizeof(float) * ((linear.Bias ? n : 0) + (fusesNorm ? k : 0));
-        string weights = linear.Format.Kind == WeightKind.Int8 && !linear.Int8Activations ? $"{linear.Format}, f16 activations" : linear.Format.ToString();
-        Add(new KernelCase(stage, kernel, Invariant($"{what} {m} x {rows} x {k}"), weights, batch)
+            + sizeof(float) * ((linear.Bias ? n : 0) + (normsItself ? k : 0));
+        Add(new KernelCase(stage, kernel, Invariant($"{what} {m} x {rows} x {k}"), _model, batch)
         {
             Launches = launches,
             MinimumBytes = bytes,
@@ -71,17 +73,20 @@ internal sealed partial class KernelCases
         });
     }
 
-    /// <summary>Rows of x to signed bytes, in front of products of integers.</summary>
-    private void AddQuantize(string stage, int m, int k, WeightFormat format, int batch, double launches)
+    /// <summary>Rows of x, normalised or not, to signed bytes, in front of products of integers.</summary>
+    private void AddQuantize(string stage, Linear linear, int batch, double launches)
     {
-        const string kernel = "quantize_rows_f16";
-        Add(
-            stage, kernel, Invariant($"quantise {m} x {k}"), "", batch, launches, m * (3.0 * k + (double)format.Groups(k) * sizeof(float)), backend =>
-            {
-                CudaWeight weight = backend.CreateEmptyWeight(16, k, format, int8Mma: true);
-                CudaTensor x = backend.CreateFilledTensor(m, k, Precision.Operand), y = backend.CreateFilledTensor(m, 16);
-                return (() => backend.Product(y, x, weight, default, null, gated: false, null), [weight, x, y]);
-            });
+        (int m, int k) = (linear.M, linear.K);
+        string kernel = linear.Norm ? "rms_norm_quantize_f32" : "quantize_rows_f16", what = linear.Norm ? "normalise, quantise" : "quantise";
+        Precision from = linear.Norm ? Precision.Full : Precision.Operand;
+        double bytes = m * ((double)k * (Bytes(from) + sizeof(sbyte)) + (double)linear.Format.Groups(k) * sizeof(float)) + (linear.Norm ? k * sizeof(float) : 0);
+        Add(stage, kernel, Invariant($"{what} {m} x {k}"), "", batch, launches, bytes, backend =>
+        {
+            CudaWeight weight = backend.CreateEmptyWeight(16, k, linear.Format, int8Mma: true);
+            CudaTensor x = backend.CreateFilledTensor(m, k, from), y = backend.CreateFilledTensor(m, 16), norm = backend.CreateFilledTensor(1, k);
+            CudaBackend.InputNorm? input = linear.Norm ? new CudaBackend.InputNorm(norm, 1e-5f) : null;
+            return (() => backend.Product(y, x, weight, default, input, gated: false, null), [weight, x, y, norm]);
+        });
     }
 
     /// <summary>Forms that other lengths of a prompt take, and 8-bit weights with f16 activations.</summary>

@@ -29,10 +29,14 @@ internal sealed partial class KernelCases
     public static readonly IReadOnlyList<int> Batches = [1, 4];
 
     private readonly List<KernelCase> _cases = [];
+    private readonly Dictionary<(string Name, string Model), double> _launches = [];
     private readonly int _multiprocessors;
     private readonly DecoderConfig _decoder;
     private readonly VisionConfig _vision;
     private readonly SpatialConfig _spatial;
+
+    // Whose launches are being added: a model has one format, and either kind of activations.
+    private string _model = "";
 
     private KernelCases(int multiprocessors)
     {
@@ -59,11 +63,14 @@ internal sealed partial class KernelCases
     // Several plans give a stage the same format.
     private static WeightFormat[] Distinct(WeightPlan[] plans, Func<WeightPlan, WeightFormat> part) => [.. plans.Select(part).Distinct()];
 
+    /// <summary>Adds a case, or the launches of one that is there: those of one model, which has one weight format.</summary>
     private void Add(KernelCase added)
     {
+        (string, string) key = (added.Name, _model);
+        double launches = _launches[key] = _launches.GetValueOrDefault(key) + added.Launches;
         int same = _cases.FindIndex(known => known.Name == added.Name);
         if (same < 0) _cases.Add(added);
-        else _cases[same] = _cases[same] with { Launches = _cases[same].Launches + added.Launches };
+        else _cases[same] = _cases[same] with { Launches = Math.Max(_cases[same].Launches, launches) };
     }
 
     /// <summary>A kernel of an operation that is no product.</summary>

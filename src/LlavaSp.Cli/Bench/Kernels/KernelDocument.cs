@@ -26,13 +26,14 @@ internal static class KernelDocument
             ## How to read the tables
             - **kernel, shape, weights, batch**: rows by columns; of a product the rows of x, the rows of W and the columns of both. Weights of several
               `--weights` have the same format in some stages: the vision tower has 8 bits with `int8` and with `int4`.
-            - **launches**: how often it is launched so, for each picture, prompt or token. Of a product with two formats each model has one.
-            - **bound**: what its time cannot fall below: its bytes (memory), its operations (arithmetic), or the latency of a launch,
-              some microseconds, where there is little to do.
+            - **launches**: how often it is launched so, for each picture, prompt or token of a batch. A model has one weight format,
+              and of its rows those without a format and those of its own.
+            - **bound**: what its time cannot fall below: its bytes (memory, where that is so on all four cards), its operations (arithmetic),
+              or the latency of a launch, some microseconds, where there is little to do.
             - **least MB**: weights and scales once, activations in and out once, keys and values once.
             - **moved MB**: what passes between memory and a second-level cache of {Card.SmallestCache >> 20} MB, the smallest of the cards, that is empty before each
-              launch and written back after it. A dash where only some blocks ran: those are bound by arithmetic.
-            - **moved / least**: at most {KernelBars.MemoryRatio} where memory is the bound; of no meaning elsewhere.
+              launch and written back after it. A dash where only some blocks ran, of long products that are bound by arithmetic.
+            - **moved / least**: at most {KernelBars.MemoryRatio} where memory is the bound.
             - **cache MB**: what passes between the SMs and the second-level cache, in whole sectors of 32 bytes.
             - **sectors %**: useful bytes among those of the sectors that an access of a warp touches, of the worst place in the main loops (every
               place that makes a twentieth of a kernel's accesses); at least {100 * KernelBars.SectorEfficiency:f0}.
@@ -68,6 +69,8 @@ internal static class KernelDocument
 
         text.Append("\n## Occupancy below one half\n");
         Table(text, ["kernels", "why"], report.Reasons.Select(static reason => new[] { $"{reason.Family}\u2026", reason.Reason }), 2);
+        foreach (string kernel in report.Kernels.Where(static kernel => KernelBars.Scatters(kernel) is not null))
+            text.Append(CultureInfo.InvariantCulture, $"\n`{kernel}` has no bar for sectors and conflicts: {KernelBars.Scatters(kernel)}.\n");
         text.Append("\n## Bars\n");
         string[] broken = [.. report.Broken];
         text.Append(broken.Length == 0 ? "All hold.\n" : "These do not hold yet:\n");

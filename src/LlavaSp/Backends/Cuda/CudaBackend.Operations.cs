@@ -76,7 +76,8 @@ public sealed partial class CudaBackend
     {
         CudaTensor y = Of(destination);
         CudaWeight w = Of(table);
-        Require(w.Kind == WeightKind.F16, "the table is not f16");
+        Require(w.Kind is WeightKind.F16 or WeightKind.BF16, "the table is not f16 or bf16");
+        Require(HoldsOperand(y, w), "destination is neither float32 nor of the table's type");
         Require(y.Rows == ids.Length && y.Columns == w.Columns, "destination is not [ids, columns of the table]");
         foreach (int id in ids) Require(id >= 0 && id < w.Rows, "an id is outside of the table");
         if (ids.IsEmpty) return;

@@ -7,8 +7,8 @@ namespace LlavaSp.Backends.Cuda;
 
 /// <summary>
 /// Hand-written CUDA kernels (kernels/) on one GPU, or on the emulator. Operations are queued on one stream and return at once; only <see cref="Tensor.Read"/>,
-/// <see cref="Argmax"/>, <see cref="CreateSampler"/>'s sampler and <see cref="Synchronize"/> wait. Weights are f16, int8 or int4, the operands of matrix
-/// products and the key-value cache f16, sums float32.
+/// <see cref="Argmax"/>, <see cref="CreateSampler"/>'s sampler and <see cref="Synchronize"/> wait. Weights are f16, bf16, int8 or int4; the operands of matrix
+/// products are bf16 beside bf16 weights, else f16; the key-value cache is f16, sums are float32.
 /// </summary>
 public sealed partial class CudaBackend : IBackend
 {
@@ -62,6 +62,9 @@ public sealed partial class CudaBackend : IBackend
     /// <summary>Whether decode steps run as CUDA graphs; without, every launch is made by itself, with the same results.</summary>
     internal bool RecordsSteps { get; set; } = true;
 
+    /// <summary>What tensors of <see cref="Precision.Operand"/> hold: bf16 beside bf16 weights, else f16.</summary>
+    internal Element OperandElement { get; private set; } = Element.F16;
+
     /// <summary>Its kernels.</summary>
     internal CudaModule Module => _module;
 
@@ -83,7 +86,16 @@ public sealed partial class CudaBackend : IBackend
     }
 
     /// <inheritdoc/>
-    public WeightFormat DefaultFormat(WeightFormat stored) => stored.IsInteger ? stored : WeightFormat.F16;
+    public WeightFormat DefaultFormat(WeightFormat stored) =>
+        stored.IsInteger || (stored == WeightFormat.BF16 && _device.HasBF16) ? stored : WeightFormat.F16;
+
+    /// <inheritdoc/>
+    /// <exception cref="DeviceException">The device is too old for bf16.</exception>
+    public void UseWeights(WeightFormat format)
+    {
+        if (format.Kind == WeightKind.BF16) _device.RequireBF16();
+        OperandElement = format.Kind == WeightKind.BF16 ? Element.BF16 : Element.F16;
+    }
 
     /// <inheritdoc/>
     public bool Holds(KvFormat format) => format == KvFormat.F16;
@@ -92,7 +104,13 @@ public sealed partial class CudaBackend : IBackend
     public Tensor CreateTensor(int rows, int columns, Precision precision = Precision.Full)
     {
         _device.Pool.Reclaim();
-        return CudaTensor.Create(_device, rows, columns, precision == Precision.Operand ? Element.F16 : Element.F32);
+        Element element = precision switch
+        {
+            Precision.Operand => OperandElement,
+            Precision.Query => Element.F16,
+            _ => Element.F32,
+        };
+        return CudaTensor.Create(_device, rows, columns, element);
     }
 
     /// <inheritdoc/>

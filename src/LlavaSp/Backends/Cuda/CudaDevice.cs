@@ -55,14 +55,24 @@ internal sealed unsafe class CudaDevice : IDisposable
     /// <summary>The maker's name.</summary>
     public string Name { get; }
 
-    /// <summary>Number of SMs.</summary>
-    public int Multiprocessors { get; }
+    /// <summary>Number of SMs, by which grids are chosen: tests set that of another device.</summary>
+    public int Multiprocessors { get; set; }
 
     /// <summary>Most shared memory of a block, in bytes.</summary>
     public int MaxSharedBytes { get; }
 
     /// <summary>86 for sm_86.</summary>
     public int ComputeCapability { get; }
+
+    /// <summary>Whether the tensor cores multiply bf16.</summary>
+    public bool HasBF16 => ComputeCapability >= 80;
+
+    /// <summary>Throws where <see cref="HasBF16"/> is false.</summary>
+    /// <exception cref="DeviceException">The device is too old for bf16.</exception>
+    public void RequireBF16()
+    {
+        if (!HasBF16) throw new DeviceException($"{Name} is sm_{ComputeCapability}, bf16 needs sm_80 or newer: use --weights f16");
+    }
 
     /// <summary>The step that is being recorded: launches go there, and what the step frees stays until it was launched.</summary>
     public StepGraph? Step { get; private set; }

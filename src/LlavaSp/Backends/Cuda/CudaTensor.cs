@@ -11,6 +11,9 @@ internal enum Element
 
     /// <summary>IEEE half.</summary>
     F16 = 1,
+
+    /// <summary>bfloat16.</summary>
+    BF16 = 2,
 }
 
 /// <summary>An activation in device memory, row after row at a stride, or a range of rows of one.</summary>
@@ -80,7 +83,8 @@ internal sealed class CudaTensor : Tensor
                 ReadOnlySpan<byte> from = bytes.Slice(r * Stride * ElementBytes, columns * ElementBytes);
                 Span<float> to = destination.Slice((row + r) * Columns + column, columns);
                 if (Element == Element.F32) MemoryMarshal.Cast<byte, float>(from).CopyTo(to);
-                else HalfFloats.Widen(MemoryMarshal.Cast<byte, ushort>(from), to);
+                else if (Element == Element.F16) HalfFloats.Widen(MemoryMarshal.Cast<byte, ushort>(from), to);
+                else Bf16.Widen(MemoryMarshal.Cast<byte, ushort>(from), to);
             }
         }
 
@@ -101,7 +105,8 @@ internal sealed class CudaTensor : Tensor
                 ReadOnlySpan<float> from = source.Slice((row + r) * Columns + column, columns);
                 Span<byte> to = bytes.Slice(r * Stride * ElementBytes, columns * ElementBytes);
                 if (Element == Element.F32) from.CopyTo(MemoryMarshal.Cast<byte, float>(to));
-                else HalfFloats.Narrow(from, MemoryMarshal.Cast<byte, ushort>(to));
+                else if (Element == Element.F16) HalfFloats.Narrow(from, MemoryMarshal.Cast<byte, ushort>(to));
+                else Bf16.Narrow(from, MemoryMarshal.Cast<byte, ushort>(to));
             }
 
             _device.Send(AddressOf(row, column), elements * ElementBytes);

@@ -29,10 +29,13 @@ internal sealed class CudaWeight : Weight
 
     public override long ByteLength => _packed.Bytes + (_scales?.Bytes ?? 0);
 
-    /// <summary>F16, Int8 or Int4.</summary>
+    /// <summary>F16, BF16, Int8 or Int4.</summary>
     public WeightKind Kind => Format.Kind;
 
-    /// <summary>Columns that share a scale; 0 for f16.</summary>
+    /// <summary>Element type of what this weight is multiplied with on the tensor cores; integers are widened to f16.</summary>
+    public Element Operand => Kind == WeightKind.BF16 ? Element.BF16 : Element.F16;
+
+    /// <summary>Columns that share a scale; 0 for f16 and bf16.</summary>
     public int GroupSize => Format.GroupSize;
 
     /// <summary>Groups of a row in memory: those of the columns rounded up to 64.</summary>
@@ -48,16 +51,23 @@ internal sealed class CudaWeight : Weight
     public bool Int8Mma { get; }
 
     /// <summary>Number of the order of the tiles, among those of <see cref="EachLayout"/>.</summary>
-    public int Layout => Kind == WeightKind.F16 ? 0 : Kind == WeightKind.Int4 ? 3 : Int8Mma ? 2 : 1;
+    public int Layout => Kind switch
+    {
+        WeightKind.F16 => 0,
+        WeightKind.BF16 => 4,
+        WeightKind.Int4 => 3,
+        _ => Int8Mma ? 2 : 1,
+    };
 
     /// <summary>The tiles; valid while this object is not disposed.</summary>
     public ulong Packed => _packed.Address;
 
-    /// <summary>The scales [RowTiles, Groups, 8] pairs of halves; 0 for f16.</summary>
+    /// <summary>The scales [RowTiles, Groups, 8] pairs of halves; 0 for f16 and bf16.</summary>
     public ulong Scales => _scales?.Address ?? 0;
 
     /// <summary>One kernel for each order of the tiles, found by the end of its name.</summary>
-    public static T[] EachLayout<T>(Func<string, T> find) => [find("f16"), find("int8"), find("int8mma"), find("int4")];
+    public static T[] EachLayout<T>(Func<string, T> find, bool bf16 = false) =>
+        [find("f16"), find("int8"), find("int8mma"), find("int4"), .. bf16 ? [find("bf16")] : Array.Empty<T>()];
 
     /// <summary>Tiles of a matrix.</summary>
     public static (int RowTiles, int ColumnTiles) Tiles(long rows, long columns) => ((int)((rows + 15) / 16), (int)((columns + 63) / 64 * 4));
@@ -72,7 +82,7 @@ internal sealed class CudaWeight : Weight
         long f16 = 512L * rowTiles * columnTiles;
         return kind switch
         {
-            WeightKind.F16 => f16,
+            WeightKind.F16 or WeightKind.BF16 => f16,
             WeightKind.Int8 => f16 / 2,
             _ => f16 / 4,
         };

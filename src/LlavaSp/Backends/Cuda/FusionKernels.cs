@@ -16,7 +16,7 @@ internal readonly record struct FusionSize(int Tiles, int Count, int Grid, int D
     public int AllTokens => Tiles * Count;
 }
 
-/// <summary>Launches of kernels/detail_fusion.cu.</summary>
+/// <summary>Launches of kernels/detail_fusion_conv.cu and detail_fusion.cu.</summary>
 internal sealed class FusionKernels
 {
     private const int RowTilesOfBlock = 8, ThreadsOfRows = 256, NormThreads = 512, AttentionThreads = 256;
@@ -44,7 +44,7 @@ internal sealed class FusionKernels
         _normalise = module.Find<NormaliseArguments>("fusion_normalise");
         _attention = module.Find<AttentionArguments>("fusion_attention");
 
-        Kernel<ConvArguments>[] Kinds(string name) => CudaWeight.EachLayout(layout => module.Find<ConvArguments>($"{name}_{layout}"));
+        Kernel<ConvArguments>[] Kinds(string name) => CudaWeight.EachLayout(layout => module.Find<ConvArguments>($"{name}_{layout}"), bf16: true);
     }
 
     /// <summary>How conv_CM is cut into blocks.</summary>
@@ -108,7 +108,8 @@ internal sealed class FusionKernels
     {
         Kernel<ConvArguments> conv = (plan.Cells ? plan.Columns == WideColumns ? _cells64 : _cells32 : _columns)[kernel.Layout];
         int threads = plan.Columns == WideColumns ? ThreadsOfRows : 2 * ThreadsOfRows;
-        conv.Launch(plan.Splits, (kernel.RowTiles + RowTilesOfBlock - 1) / RowTilesOfBlock, plan.Passes, threads, plan.SharedBytes, new ConvArguments(
+        int rowBlocks = (kernel.RowTiles + RowTilesOfBlock - 1) / RowTilesOfBlock;
+        conv.Launch(plan.Passes * rowBlocks, plan.Splits, 1, threads, plan.SharedBytes, new ConvArguments(
             partial, x.Address, kernel.Packed, kernel.Scales, kernel.GroupSize, (int)x.Element, x.Stride, size.Tiles, size.Grid, size.Depth, size.Kernel,
             size.Stride, size.Side, size.Width));
     }

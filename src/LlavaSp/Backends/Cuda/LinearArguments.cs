@@ -29,6 +29,15 @@ internal struct QuantizeArguments
     public int Rows, Columns, XStride, Padded, Group, ScalesStride;
 }
 
+/// <summary>Parameters of rms_norm_quantize_f32 and rms_norm_quantize_f16 (kernels/norm_quantize.cu).</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct NormQuantizeArguments
+{
+    public ulong Quantized, Scales, X, Norm;
+    public int Rows, Columns, XStride, Padded, Group, ScalesStride;
+    public float Epsilon;
+}
+
 /// <summary>Parameters of the kernels with 8-bit activations (kernels/linear_int8.cu).</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct Int8Arguments

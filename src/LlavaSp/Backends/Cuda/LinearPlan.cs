@@ -8,7 +8,7 @@ internal enum LinearKind
     /// <summary>Weights go from memory to registers once; x of any type, with RMSNorm if wanted, is staged by every block (linear_gemv.cu).</summary>
     Streaming,
 
-    /// <summary>Both operands come through shared memory; x is f16 (linear_gemm.cu).</summary>
+    /// <summary>Both operands come through shared memory; x is f16, or bf16 as the weights are (linear_gemm.cu).</summary>
     Tiled,
 
     /// <summary>As Tiled, x and weights 8-bit integers (linear_int8.cu).</summary>
@@ -24,10 +24,10 @@ internal enum LinearKind
 /// <param name="Reason">When it is the best.</param>
 internal sealed record LinearForm(LinearKind Kind, int Outputs, int Tokens, int Threads, double Share, string Reason)
 {
-    private readonly string[] _names = new string[4];
+    private readonly string[] _names = new string[5];
 
     /// <summary>The kernel's name for weights of a format.</summary>
-    /// <param name="kind">F16, Int8 or Int4.</param>
+    /// <param name="kind">F16, BF16, Int8 or Int4.</param>
     /// <param name="group">Columns that share a scale.</param>
     /// <param name="int8Mma">Whether 8-bit weights lie in the order of the integer tensor cores.</param>
     public string KernelName(WeightKind kind, int group, bool int8Mma)
@@ -38,6 +38,7 @@ internal sealed record LinearForm(LinearKind Kind, int Outputs, int Tokens, int 
             WeightKind.F16 => (0, "f16"),
             WeightKind.Int8 => int8Mma ? (1, "int8mma") : (2, "int8"),
             WeightKind.Int4 => (3, "int4"),
+            WeightKind.BF16 => (4, "bf16"),
             _ => throw new ArgumentException($"{kind} weights have no kernels", nameof(kind)),
         };
         return _names[slot] ??= Kind == LinearKind.Tiled ? $"gemm_{weights}_{Outputs}x{Tokens}" : (Outputs, Tokens) switch
@@ -77,7 +78,7 @@ internal static class LinearPlan
     /// <param name="gated">Whether W has 2 n rows, gates above ups.</param>
     public static LinearForm Choose(int m, int n, int multiprocessors, bool int8Mma, bool gated)
     {
-        if (m > 32 && int8Mma) return Forms[^1];
+        if (TakesIntegers(m, int8Mma)) return Forms[^1];
         // Staging x costs a block m rows; with several of them that is as much as its weights, and half as many blocks are better.
         if (m <= 8) return Forms[gated || n >= (m <= 2 ? 3L : 1L) * 32 * multiprocessors ? 1 : 0];
         if (m <= 32) return Forms[m <= 16 ? 2 : 3];
@@ -96,10 +97,12 @@ internal static class LinearPlan
     }
 
     /// <summary>
-    /// Whether RMSNorm is better made by every block of a streaming product than by a launch of its own: the rows are read twice more from the second cache by each
-    /// block, at 4096 columns 32 KB a row, against about 3 us of a launch.
+    /// Whether RMSNorm is part of the product. Up to 2 rows every block of a streaming product makes it for itself: the rows are read twice more from the second
+    /// cache by each block, at 4096 columns 32 KB a row, against about 3 us of a launch. Where x becomes integers, the norm is a part of that.
     /// </summary>
-    public static bool FusesNorm(int m) => m <= 2;
+    /// <param name="m">Rows of x.</param>
+    /// <param name="int8Mma">Whether the weights are 8-bit integers in the order of the integer tensor cores.</param>
+    public static bool FusesNorm(int m, bool int8Mma) => m <= 2 || TakesIntegers(m, int8Mma);
 
     /// <summary>Blocks: for streaming forms x counts outputs, else x counts tokens and y outputs.</summary>
     public static (int X, int Y) Grid(LinearForm form, int m, int n, bool gated)
@@ -129,8 +132,9 @@ internal static class LinearPlan
         if (form.Kind == LinearKind.Integer) return 3 * (form.Outputs * 64 + form.Outputs / 16 * 64 + form.Tokens * 8 + form.Tokens * 64);
 
         int columns = kind == WeightKind.Int4 ? 64 : 32;
-        int weights = form.Outputs * columns * (kind == WeightKind.F16 ? 16 : kind == WeightKind.Int8 ? 8 : 4) / 8;
-        int scales = kind == WeightKind.F16 ? 0 : form.Outputs / 16 * 32 * (columns / 32);
+        bool plain = kind is WeightKind.F16 or WeightKind.BF16;
+        int weights = form.Outputs * columns * (plain ? 16 : kind == WeightKind.Int8 ? 8 : 4) / 8;
+        int scales = plain ? 0 : form.Outputs / 16 * 32 * (columns / 32);
         int stages = (form.Outputs >= 128 ? 3 : 4) - (kind == WeightKind.Int4 ? 1 : 0);
         return Math.Max(stages * (weights + scales + form.Tokens * columns * sizeof(ushort)), StagedSums(form));
     }
@@ -140,6 +144,8 @@ internal static class LinearPlan
 
     /// <summary>What the warps need at the end to turn their sums into lines: 8 tokens of 32 outputs each, and 4 floats between tokens; 8 warps at most.</summary>
     private static int StagedSums(LinearForm form) => form.Threads / 32 * 8 * (32 + 4) * sizeof(float);
+
+    private static bool TakesIntegers(int m, bool int8Mma) => m > 32 && int8Mma;
 
     private static int CeilDiv(int a, int b) => (a + b - 1) / b;
 }

@@ -11,7 +11,7 @@ internal sealed class PatchKernels
     public PatchKernels(CudaDevice device, CudaModule module)
     {
         _device = device;
-        _embed = CudaWeight.EachLayout(layout => module.Find<Arguments>($"patch_embedding_{layout}", device.MaxSharedBytes));
+        _embed = CudaWeight.EachLayout(layout => module.Find<Arguments>($"patch_embedding_{layout}", device.MaxSharedBytes), bf16: true);
     }
 
     /// <summary>Whether the patches of a block fit its shared memory.</summary>

@@ -1,3 +1,5 @@
+using System.Diagnostics.CodeAnalysis;
+
 namespace LlavaSp.Backends.Cuda;
 
 /// <summary>
@@ -11,24 +13,24 @@ internal sealed class RowKernels
     private const int ArgmaxThreads = 256, MostArgmaxBlocks = 64;
 
     private readonly CudaDevice _device;
-    private readonly Kernel<CopyArguments>[] _copy;
-    private readonly Kernel<NormArguments>[] _layerNorm;
-    private readonly Kernel<NormArguments>[] _rmsNorm;
-    private readonly Kernel<ActivateArguments>[] _activate;
-    private readonly Kernel<GatedArguments>[] _gated;
-    private readonly Kernel<EmbedArguments>[] _embed;
+    private readonly PairTable<CopyArguments> _copy;
+    private readonly PairTable<NormArguments> _layerNorm;
+    private readonly PairTable<NormArguments> _rmsNorm;
+    private readonly PairTable<ActivateArguments> _activate;
+    private readonly PairTable<GatedArguments> _gated;
+    private readonly PairTable<EmbedArguments> _embed;
     private readonly Kernel<ArgmaxArguments> _argmax;
     private readonly Kernel<ArgmaxResultArguments> _argmaxResult;
 
     public RowKernels(CudaDevice device, CudaModule module)
     {
         _device = device;
-        _copy = [.. Pairs("copy_rows").Select(name => module.Find<CopyArguments>(name))];
-        _layerNorm = [.. Pairs("layer_norm").Select(name => module.Find<NormArguments>(name))];
-        _rmsNorm = [.. Pairs("rms_norm").Select(name => module.Find<NormArguments>(name))];
-        _activate = [.. Pairs("activate").Select(name => module.Find<ActivateArguments>(name))];
-        _gated = [.. Pairs("gated_activation").Select(name => module.Find<GatedArguments>(name))];
-        _embed = [module.Find<EmbedArguments>("embed_f32"), module.Find<EmbedArguments>("embed_f16")];
+        _copy = new PairTable<CopyArguments>(module, "copy_rows");
+        _layerNorm = new PairTable<NormArguments>(module, "layer_norm");
+        _rmsNorm = new PairTable<NormArguments>(module, "rms_norm");
+        _activate = new PairTable<ActivateArguments>(module, "activate");
+        _gated = new PairTable<GatedArguments>(module, "gated_activation");
+        _embed = new PairTable<EmbedArguments>(module, "embed", fromFloat: false);
         _argmax = module.Find<ArgmaxArguments>("argmax_blocks");
         _argmaxResult = module.Find<ArgmaxResultArguments>("argmax_result");
     }
@@ -40,13 +42,13 @@ internal sealed class RowKernels
     public void Copy(CudaTensor y, CudaTensor x, ulong ids)
     {
         if (y.Rows == 0) return;
-        _copy[Pair(y, x)].Launch(ColumnBlocks(y.Columns), RowBlocks(y.Rows), 1, Threads, 0, new CopyArguments(
+        _copy[y.Element, x.Element].Launch(ColumnBlocks(y.Columns), RowBlocks(y.Rows), 1, Threads, 0, new CopyArguments(
             y.Address, x.Address, ids, y.Rows, y.Columns, y.Stride, x.Stride));
     }
 
-    /// <summary>Rows of x as halves, at a stride of as many elements as x has.</summary>
-    public void Narrow(ulong destination, CudaTensor x) =>
-        _copy[(int)Element.F16 * 2 + (int)x.Element].Launch(ColumnBlocks(x.Columns), RowBlocks(x.Rows), 1, Threads, 0, new CopyArguments(
+    /// <summary>Rows of x as f16 or bf16, at a stride of as many elements as x has.</summary>
+    public void Narrow(ulong destination, CudaTensor x, Element element) =>
+        _copy[element, x.Element].Launch(ColumnBlocks(x.Columns), RowBlocks(x.Rows), 1, Threads, 0, new CopyArguments(
             destination, x.Address, 0, x.Rows, x.Columns, x.Stride, x.Stride));
 
     /// <summary>LayerNorm where there is a bias, else RMSNorm.</summary>
@@ -58,7 +60,7 @@ internal sealed class RowKernels
         // Few rows: the time is that of one of them.
         int most = y.Rows < _device.Multiprocessors ? MostNormThreads : NormThreads;
         int threads = Math.Min(most, ((y.Columns + 3) / 4 + 31) / 32 * 32);
-        (bias is null ? _rmsNorm : _layerNorm)[Pair(y, x)].Launch(y.Rows, 1, 1, threads, NormScratchBytes + (cached ? rowBytes : 0), new NormArguments(
+        (bias is null ? _rmsNorm : _layerNorm)[y.Element, x.Element].Launch(y.Rows, 1, 1, threads, NormScratchBytes + (cached ? rowBytes : 0), new NormArguments(
             y.Address, x.Address, weight.Address, bias?.Address ?? 0, y.Columns, y.Stride, x.Stride, epsilon, cached ? 1 : 0));
     }
 
@@ -66,7 +68,7 @@ internal sealed class RowKernels
     public void Activate(CudaTensor y, CudaTensor x, Activation activation)
     {
         if (y.Rows == 0) return;
-        _activate[Pair(y, x)].Launch(ColumnBlocks(y.Columns), RowBlocks(y.Rows), 1, Threads, 0, new ActivateArguments(
+        _activate[y.Element, x.Element].Launch(ColumnBlocks(y.Columns), RowBlocks(y.Rows), 1, Threads, 0, new ActivateArguments(
             y.Address, x.Address, y.Rows, y.Columns, y.Stride, x.Stride, (int)activation));
     }
 
@@ -74,7 +76,7 @@ internal sealed class RowKernels
     public void Gate(CudaTensor y, CudaTensor gateUp)
     {
         if (y.Rows == 0) return;
-        _gated[Pair(y, gateUp)].Launch(ColumnBlocks(y.Columns), RowBlocks(y.Rows), 1, Threads, 0, new GatedArguments(
+        _gated[y.Element, gateUp.Element].Launch(ColumnBlocks(y.Columns), RowBlocks(y.Rows), 1, Threads, 0, new GatedArguments(
             y.Address, gateUp.Address, y.Rows, y.Columns, y.Stride, gateUp.Stride));
     }
 
@@ -82,7 +84,7 @@ internal sealed class RowKernels
     public void Embed(CudaTensor y, CudaWeight table, ulong ids)
     {
         if (y.Rows == 0) return;
-        _embed[(int)y.Element].Launch((y.Columns + EmbedColumns - 1) / EmbedColumns, y.Rows, 1, Threads, 0, new EmbedArguments(
+        _embed[y.Element, table.Operand].Launch((y.Columns + EmbedColumns - 1) / EmbedColumns, y.Rows, 1, Threads, 0, new EmbedArguments(
             y.Address, table.Packed, ids, y.Columns, table.ColumnTiles, y.Stride));
     }
 
@@ -104,10 +106,31 @@ internal sealed class RowKernels
 
     private static int RowBlocks(int rows) => Math.Min(rows, MostGridY);
 
-    private static int Pair(CudaTensor y, CudaTensor x) => (int)y.Element * 2 + (int)x.Element;
+    /// <summary>A kernel for every pair of element types, named after destination and source; none between f16 and bf16.</summary>
+    private sealed class PairTable<[DynamicallyAccessedMembers(Kernel.ArgumentFields)] T>
+        where T : unmanaged
+    {
+        private static readonly string[] ElementNames = ["f32", "f16", "bf16"];
 
-    /// <summary>In the order of <see cref="Pair"/>: destination, source.</summary>
-    private static string[] Pairs(string name) => [$"{name}_f32_f32", $"{name}_f32_f16", $"{name}_f16_f32", $"{name}_f16_f16"];
+        private readonly Kernel<T>?[] _kernels = new Kernel<T>?[ElementNames.Length * ElementNames.Length];
+
+        /// <summary>Finds them.</summary>
+        /// <param name="module">Where they are.</param>
+        /// <param name="name">What stands in front of the types.</param>
+        /// <param name="fromFloat">Whether the source may be float32.</param>
+        public PairTable(CudaModule module, string name, bool fromFloat = true)
+        {
+            for (int i = 0; i < _kernels.Length; i++)
+            {
+                (int to, int from) = (i / ElementNames.Length, i % ElementNames.Length);
+                if ((to == 0 || from == 0 || to == from) && (from != 0 || fromFloat))
+                    _kernels[i] = module.Find<T>($"{name}_{ElementNames[to]}_{ElementNames[from]}");
+            }
+        }
+
+        public Kernel<T> this[Element to, Element from] =>
+            _kernels[(int)to * ElementNames.Length + (int)from] ?? throw new ArgumentException($"no kernel makes {to} of {from}");
+    }
 
     private readonly record struct CopyArguments(ulong Destination, ulong Source, ulong Ids, int Rows, int Columns, int ToLd, int FromLd);
 

@@ -19,7 +19,7 @@ internal sealed class SpatialKernels
     public SpatialKernels(CudaDevice device, CudaModule module)
     {
         _device = device;
-        _tokens = CudaWeight.EachLayout(layout => module.Find<TokensArguments>($"spatial_tokens_{layout}"));
+        _tokens = CudaWeight.EachLayout(layout => module.Find<TokensArguments>($"spatial_tokens_{layout}"), bf16: true);
         _sum = module.Find<SumArguments>("spatial_tokens_sum");
     }
 
@@ -54,7 +54,7 @@ internal sealed class SpatialKernels
         long tableBytes = (table.Length * sizeof(ulong) + 255) / 256 * 256;
         ulong memory = scratch(tableBytes + (long)(blocks + count - 1) * tiles * width * sizeof(float)), partial = memory + (ulong)tableBytes;
         _device.Upload<ulong>(memory, table);
-        _tokens[kernels[0].Layout].Launch(blocks, rowBlocks, (tiles + TilesOfPass - 1) / TilesOfPass, Threads, SharedBytes, new TokensArguments(
+        _tokens[kernels[0].Layout].Launch((tiles + TilesOfPass - 1) / TilesOfPass, blocks, rowBlocks, Threads, SharedBytes, new TokensArguments(
             partial, x.Address, memory, (int)x.Element, x.Stride, tiles, grid, x.Columns, mode == SpatialMode.Cropping ? 1 : 0, count, quads, width));
         _sum.Launch((width + 31) / 32, count, tiles, Threads, Threads * sizeof(float), new SumArguments(
             y.Address, partial, memory, (int)y.Element, y.Stride, tiles, count, quads, blocks, width));

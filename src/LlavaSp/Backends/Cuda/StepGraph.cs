@@ -19,6 +19,9 @@ internal sealed unsafe class StepGraph(CudaDevice device) : IStepRecorder
     private int _count;
     private bool _rebuild;
 
+    /// <summary>Launches of the step that the graph holds.</summary>
+    public int Launches => _built;
+
     /// <summary>Times that the graph was built.</summary>
     public int Builds { get; private set; }
 

@@ -21,7 +21,7 @@ internal sealed unsafe class WeightPacker : IDisposable
     private readonly StreamHandle _copies;
     private readonly Piece[] _pieces;
     private readonly ConcurrentBag<RowBuffer> _rows = [];
-    private readonly Kernel<Arguments> _f16;
+    private readonly Kernel<Arguments> _words;
     private readonly Kernel<Arguments> _int8;
     private readonly Kernel<Arguments> _int8Mma;
     private readonly Kernel<Arguments> _int4;
@@ -30,7 +30,7 @@ internal sealed unsafe class WeightPacker : IDisposable
     {
         _device = device;
         _threads = threads > 0 ? threads : Environment.ProcessorCount;
-        _f16 = module.Find<Arguments>("pack_f16");
+        _words = module.Find<Arguments>("pack_words");
         _int8 = module.Find<Arguments>("pack_int8");
         _int8Mma = module.Find<Arguments>("pack_int8_mma");
         _int4 = module.Find<Arguments>("pack_int4");
@@ -43,8 +43,9 @@ internal sealed unsafe class WeightPacker : IDisposable
     /// <exception cref="CheckpointException">The matrix cannot be read, quantised, or held in half precision.</exception>
     public CudaWeight Pack(WeightSource source, WeightFormat format, bool int8Mma)
     {
-        if (!format.IsInteger && format != WeightFormat.F16)
-            throw new DeviceException($"CUDA devices hold weights as f16, int8 or int4, not {format}: use --weights f16, or --device cpu");
+        if (!format.IsInteger && format != WeightFormat.F16 && format != WeightFormat.BF16)
+            throw new DeviceException($"CUDA devices hold weights as f16, bf16, int8 or int4, not {format}: use --weights f16, or --device cpu");
+        if (format == WeightFormat.BF16) _device.RequireBF16();
         var shape = new Shape(source, format);
         string what = $"{source.Name} [{shape.Rows}, {shape.Columns}] in {format}";
         DeviceBlock packed = _device.Allocate(CudaWeight.PackedBytes(shape.Rows, shape.Columns, format.Kind), what);
@@ -54,7 +55,7 @@ internal sealed unsafe class WeightPacker : IDisposable
             if (format.IsInteger) scales = _device.Allocate(CudaWeight.ScaleBytes(shape.Rows, shape.Columns, format), what);
             Kernel<Arguments> kernel = format.Kind switch
             {
-                WeightKind.F16 => _f16,
+                WeightKind.F16 or WeightKind.BF16 => _words,
                 WeightKind.Int8 => int8Mma ? _int8Mma : _int8,
                 _ => _int4,
             };
@@ -98,7 +99,7 @@ internal sealed unsafe class WeightPacker : IDisposable
         int columnGroups = shape.PaddedColumns / ColumnUnit, tile = first / TileRows;
         (int threads, int sharedBytes, int tileBytes) = shape.Format.Kind switch
         {
-            WeightKind.F16 => (128, TileRows * 144, 2048),
+            WeightKind.F16 or WeightKind.BF16 => (128, TileRows * 144, 2048),
             WeightKind.Int8 => (64, TileRows * 80, 1024),
             _ => (32, TileRows * 80, 512),
         };
@@ -244,12 +245,15 @@ internal sealed unsafe class WeightPacker : IDisposable
             if (!shape.Format.IsInteger)
             {
                 source.ReadRows(first, count, floats);
-                RefuseOverflow(source, first, columns, floats);
+                bool bf16 = shape.Format.Kind == WeightKind.BF16;
+                if (!bf16) RefuseOverflow(source, first, columns, floats);
                 for (int r = 0; r < count; r++, to += shape.RowBytes)
                 {
-                    var halves = new Span<ushort>(to, shape.PaddedColumns);
-                    HalfFloats.Narrow(floats.Slice(r * columns, columns), halves);
-                    halves[columns..].Clear();
+                    var words = new Span<ushort>(to, shape.PaddedColumns);
+                    Span<float> numbers = floats.Slice(r * columns, columns);
+                    if (bf16) Bf16.Narrow(numbers, words);
+                    else HalfFloats.Narrow(numbers, words);
+                    words[columns..].Clear();
                 }
 
                 return;
@@ -291,8 +295,8 @@ internal sealed unsafe class WeightPacker : IDisposable
             int index = 0;
             while (!float.IsFinite(values[index]) || Half.IsFinite((Half)values[index])) index++;
             throw new CheckpointException(
-                $"{source.Name}, row {first + index / columns}: a weight of {values[index]:g3} is too large for f16, which is what CUDA devices hold: "
-                + "use --device cpu");
+                $"{source.Name}, row {first + index / columns}: a weight of {values[index]:g3} is too large for f16: "
+                + "use --weights bf16 (sm_80 and newer), or --device cpu");
         }
     }
 }

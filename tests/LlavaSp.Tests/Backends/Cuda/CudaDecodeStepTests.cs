@@ -38,6 +38,35 @@ public sealed class CudaDecodeStepTests
         Assert.Equal(0, least);
     }
 
+    /// <summary>A layer is at most six launches: q/k/v with its norm, rope, attention, output, gate and up with their norm, down.</summary>
+    [Theory]
+    [InlineData("f16", true)]
+    [InlineData("int8", false)]
+    [InlineData("int8", true)]
+    [InlineData("int4", true)]
+    [InlineData("int4:32", false)]
+    public void ALayerIsAtMostSixLaunches(string weights, bool int8Activations)
+    {
+        int[] launches = [.. new[] { 1, 2, 4 }.Select(layers => LaunchesOfAStep(layers, weights, int8Activations))];
+        Assert.InRange(launches[1] - launches[0], 1, 6);
+        Assert.Equal(2 * (launches[1] - launches[0]), launches[2] - launches[1]);
+        Assert.InRange(launches[0], 7, 8);
+    }
+
+    private static int LaunchesOfAStep(int layers, string weights, bool int8Activations)
+    {
+        using ModelCheckpoint checkpoint = SyntheticModel.Build(
+            "layers", Shapes.Decoder(128, 256, layers, 4, 2, 32, 96), Shapes.Tower(32, 64, 2, 2), null, 16, 16);
+        using LlavaSpModel model = LlavaSpModel.Load(
+            checkpoint, null, new LoadOptions { Weights = WeightFormat.Parse(weights) }, 0, _ => CudaTesting.Create(int8Activations: int8Activations));
+        // A cache that is long enough for several splits of the attention.
+        using LlavaSpSession session = model.CreateSession(1100);
+        SequenceRunner runner = session.Runner;
+        runner.Prefill(PromptSequence.Create([.. Enumerable.Range(0, 1030).Select(static i => i % 90)], [], model.Encoder.LengthOf, 96), new StageTimes());
+        runner.Step(1);
+        return ((StepGraph)runner.Recorder!).Launches;
+    }
+
     private static float[] Run(string weights, bool recorded)
     {
         using LlavaSpModel model = Load(weights, recorded);

@@ -11,27 +11,47 @@ namespace LlavaSp.Tests.Backends.Cuda;
 public sealed class CudaGoldenTests(ITestOutputHelper output)
 {
     // Of layers with random weights; logits reach several units.
-    private static readonly GoldenBounds Half = new(Features: 2e-2f, Hidden: 0.3f, Logits: 0.2f, ExactIds: false);
+    private static readonly GoldenBounds Half = new(Features: 2e-2f, Hidden: 0.3f, Logits: 0, ExactIds: false);
 
-    // Twice the largest difference of logits that was seen, 0.146: tokens further apart than this cannot change places.
-    private const float BindingMargin = 0.3f;
+    /// <summary>Largest difference of logits that a checkpoint may have: about 1.3 times what is measured (docs/accuracy.md).</summary>
+    private static readonly Dictionary<string, float> LogitBounds = new()
+    {
+        ["cropping-f32"] = 0.2f,
+        ["cropping-gqa-f16-anyres"] = 0.2f,
+        ["cropping-lora"] = 0.2f,
+        ["pooling-bf16"] = 0.2f,
+        ["pooling-f32"] = 0.2f,
+        ["pooling-gqa-sharded-f32-anyres"] = 0.2f,
+    };
 
-    public static TheoryData<string, string> Prompts() => BackendGoldenTests.Prompts();
+    public static TheoryData<string> Checkpoints() => [.. LogitBounds.Keys];
+
+    [Fact]
+    public void EveryCheckpointIsHere() =>
+        Assert.Equal(BackendGoldenTests.Prompts().Select(static row => row.Data.Item1).Distinct().Order(), LogitBounds.Keys.Order());
 
     [Theory]
-    [MemberData(nameof(Prompts))]
-    public void AgreesInHalfPrecision(string checkpoint, string prompt)
+    [MemberData(nameof(Checkpoints))]
+    public void AgreesInHalfPrecision(string checkpoint)
     {
         using LlavaSpModel model = Load(checkpoint);
-        PreparedImage[] images = [.. GoldenComparison.Images(checkpoint, prompt).Select(letter => model.Prepare(ImageDecoder.Decode(Goldens.Image(letter))))];
-        var trace = new TraceFile();
-        ModelTracer.Run(model, GoldenComparison.Ids(checkpoint, prompt), images, GoldenComparison.Steps(checkpoint, prompt), trace);
-        using var folder = new Checkpoints.TemporaryFolder();
-        trace.Save(folder["trace"]);
-        using SafetensorsFile traced = SafetensorsFile.Open(folder["trace"]);
-        int compared = GoldenComparison.Check(checkpoint, prompt, traced, Half);
-        Assert.True(compared >= 2, $"only {compared} tensors were compared");
-        CompareGreedy(checkpoint, prompt, traced);
+        int bound = 0, steps = 0;
+        foreach (string prompt in GoldenComparison.Prompts(checkpoint))
+        {
+            PreparedImage[] images = [.. GoldenComparison.Images(checkpoint, prompt).Select(letter => model.Prepare(ImageDecoder.Decode(Goldens.Image(letter))))];
+            var trace = new TraceFile();
+            ModelTracer.Run(model, GoldenComparison.Ids(checkpoint, prompt), images, GoldenComparison.Steps(checkpoint, prompt), trace);
+            using var folder = new Checkpoints.TemporaryFolder();
+            trace.Save(folder["trace"]);
+            using SafetensorsFile traced = SafetensorsFile.Open(folder["trace"]);
+            int compared = GoldenComparison.Check(checkpoint, prompt, traced, Half with { Logits = LogitBounds[checkpoint] });
+            Assert.True(compared >= 2, $"{prompt}: only {compared} tensors were compared");
+            (int boundHere, int stepsHere) = CompareGreedy(checkpoint, prompt, traced);
+            bound += boundHere;
+            steps += stepsHere;
+        }
+
+        Assert.True(steps == 0 || bound > 0, $"none of the {steps} greedy steps has a margin that binds its token");
     }
 
     private static LlavaSpModel Load(string checkpoint)
@@ -42,18 +62,32 @@ public sealed class CudaGoldenTests(ITestOutputHelper output)
             new LoadOptions { Device = new DeviceOptions(CudaTesting.Device), AllHiddenStates = true, KvFormat = KvFormat.F16, Weights = WeightFormat.F16 });
     }
 
-    /// <summary>Up to the first step at which the two best tokens are closer than the margin, the ids are those of the goldens.</summary>
-    private void CompareGreedy(string checkpoint, string prompt, SafetensorsFile traced)
+    /// <summary>
+    /// Where the two best tokens are further apart than twice the bound of the logits, they cannot change places: the id is that of the goldens. Ends at the first
+    /// step, not bound, that takes another token, since the ones behind it see another text.
+    /// </summary>
+    /// <returns>Steps that were bound, of those that the goldens hold.</returns>
+    private (int Bound, int Steps) CompareGreedy(string checkpoint, string prompt, SafetensorsFile traced)
     {
         using SafetensorsFile golden = SafetensorsFile.Open(Goldens.Golden(checkpoint, "prompts.safetensors"));
-        if (!golden.Tensors.TryGetValue($"{prompt}.greedy_logits", out TensorInfo? info)) return;
+        if (!golden.Tensors.TryGetValue($"{prompt}.greedy_logits", out TensorInfo? info)) return (0, 0);
         int[] expected = TensorComparison.Ids(golden, $"{prompt}.greedy_ids"), actual = TensorComparison.Ids(traced, "greedy_ids");
-        float[] logits = TensorComparison.Floats(golden, info.Name);
-        int vocabulary = (int)info.Shape[1];
-        int step = 0;
-        for (; step < info.Shape[0] && Margin(logits.AsSpan(step * vocabulary, vocabulary)) > BindingMargin; step++)
-            Assert.True(expected[step] == actual[step], $"step {step}: token {actual[step]} where the goldens have {expected[step]}");
-        output.WriteLine($"{checkpoint} {prompt}: {step} of {info.Shape[0]} steps have a margin that binds");
+        float[] goldenLogits = TensorComparison.Floats(golden, info.Name), logits = TensorComparison.Floats(traced, "greedy_logits");
+        int vocabulary = (int)info.Shape[1], bound = 0, step = 0;
+        float worst = 0;
+        for (; step < info.Shape[0]; step++)
+        {
+            ReadOnlySpan<float> row = goldenLogits.AsSpan(step * vocabulary, vocabulary);
+            worst = MathF.Max(worst, TensorComparison.Difference(row, logits.AsSpan(step * vocabulary, vocabulary)));
+            bool binds = Margin(row) > 2 * LogitBounds[checkpoint];
+            if (binds) bound++;
+            Assert.True(!binds || expected[step] == actual[step], $"{prompt}, step {step}: token {actual[step]} where the goldens have {expected[step]}");
+            if (expected[step] != actual[step]) break;
+        }
+
+        output.WriteLine(
+            $"{checkpoint} {prompt}: {bound} of {info.Shape[0]} steps have a margin that binds, {step} have the goldens' token, largest difference of logits {worst:g3}");
+        return (bound, (int)info.Shape[0]);
     }
 
     private static float Margin(ReadOnlySpan<float> logits)

@@ -1,4 +1,5 @@
 using LlavaSp.Backends;
+using LlavaSp.Backends.Cuda;
 using LlavaSp.Quantization;
 using static LlavaSp.Tests.Backends.CpuTesting;
 
@@ -9,17 +10,20 @@ public sealed class CudaRowKernelTests
 {
     private static readonly (int Rows, int Columns)[] Sizes = [(1, 1), (3, 7), (9, 64), (5, 513), (2, 2050)];
 
-    [Fact]
-    public void TensorsKeepTheirNumbers()
+    public static TheoryData<string> Operands() => new(nameof(Element.F16), nameof(Element.BF16));
+
+    [Theory]
+    [MemberData(nameof(Operands))]
+    public void TensorsKeepTheirNumbers(string operand)
     {
-        using var pair = new CudaPair();
+        using var pair = new CudaPair(operand: Enum.Parse<Element>(operand));
         foreach ((int rows, int columns) in Sizes)
         {
             float[] values = Random(rows * columns, 1);
-            foreach (Precision precision in Enum.GetValues<Precision>())
+            foreach (Precision precision in CudaTesting.FullAndOperand)
             {
-                using Tensor tensor = CudaTesting.Tensor(pair.Cuda, precision, rows, columns, values);
-                float[] expected = precision == Precision.Full ? values : Array.ConvertAll(values, static x => (float)(Half)x);
+                using Tensor tensor = pair.Tensor(pair.Cuda, precision, rows, columns, values);
+                float[] expected = precision == Precision.Full ? values : CudaTesting.Rounded(values, pair.Operand);
                 Assert.Equal(expected, tensor.ToArray());
                 Assert.Equal(expected[((rows - 1) * columns)..], tensor.Slice(rows - 1, 1).ToArray());
             }
@@ -29,34 +33,36 @@ public sealed class CudaRowKernelTests
         foreach ((int rows, int columns) in new[] { (3000, 1001), (2, 1_100_003) })
         {
             float[] values = Random(rows * columns, 2);
-            using Tensor tensor = CudaTesting.Tensor(pair.Cuda, Precision.Full, rows, columns, values);
+            using Tensor tensor = pair.Tensor(pair.Cuda, Precision.Full, rows, columns, values);
             Assert.Equal(values, tensor.ToArray());
         }
     }
 
-    [Fact]
-    public void CopiesAndGathersAreExact()
+    [Theory]
+    [MemberData(nameof(Operands))]
+    public void CopiesAndGathersAreExact(string operand)
     {
-        using var pair = new CudaPair();
+        using var pair = new CudaPair(operand: Enum.Parse<Element>(operand));
         foreach ((Precision to, Precision from) in CudaTesting.Precisions())
         {
             foreach ((int rows, int columns) in Sizes)
             {
                 float[] values = Random(rows * columns, 1);
                 int[] ids = [.. Enumerable.Range(0, rows + 3).Select(i => i * 7 % rows)];
-                pair.Same(to, rows, columns, 0, (backend, y) => backend.Copy(y, CudaTesting.Tensor(backend, from, rows, columns, values)));
-                pair.Same(to, ids.Length, columns, 0, (backend, y) => backend.Gather(y, CudaTesting.Tensor(backend, from, rows, columns, values), ids));
+                pair.Same(to, rows, columns, 0, (backend, y) => backend.Copy(y, pair.Tensor(backend, from, rows, columns, values)));
+                pair.Same(to, ids.Length, columns, 0, (backend, y) => backend.Gather(y, pair.Tensor(backend, from, rows, columns, values), ids));
             }
 
-            pair.Same(to, 70, 37, 0, (backend, y) => backend.Copy(y.Slice(3, 60), CudaTesting.Tensor(backend, from, 70, 37, Random(70 * 37, 3)).Slice(10, 60)));
+            pair.Same(to, 70, 37, 0, (backend, y) => backend.Copy(y.Slice(3, 60), pair.Tensor(backend, from, 70, 37, Random(70 * 37, 3)).Slice(10, 60)));
             pair.Same(to, 70, 37, 0, (backend, y) => backend.Copy(y.Slice(3, 0), y.Slice(10, 0)));
         }
     }
 
-    [Fact]
-    public void NormsAgree()
+    [Theory]
+    [MemberData(nameof(Operands))]
+    public void NormsAgree(string operand)
     {
-        using var pair = new CudaPair();
+        using var pair = new CudaPair(operand: Enum.Parse<Element>(operand));
         foreach ((Precision to, Precision from) in CudaTesting.Precisions())
         {
             // The last one does not fit into shared memory.
@@ -65,9 +71,9 @@ public sealed class CudaRowKernelTests
                 float[] x = Random(rows * columns, 5, 3), weight = Random(columns, 6), bias = Random(columns, 7);
                 for (int i = 0; i < x.Length; i++) x[i] += 2;
                 pair.Same(to, rows, columns, 2e-5f, (backend, y) => backend.LayerNorm(
-                    y, CudaTesting.Tensor(backend, from, rows, columns, x), Tensor(backend, 1, columns, weight), Tensor(backend, 1, columns, bias), 1e-5f));
+                    y, pair.Tensor(backend, from, rows, columns, x), Tensor(backend, 1, columns, weight), Tensor(backend, 1, columns, bias), 1e-5f));
                 pair.Same(to, rows, columns, 2e-5f, (backend, y) =>
-                    backend.RmsNorm(y, CudaTesting.Tensor(backend, from, rows, columns, x), Tensor(backend, 1, columns, weight), 1e-5f));
+                    backend.RmsNorm(y, pair.Tensor(backend, from, rows, columns, x), Tensor(backend, 1, columns, weight), 1e-5f));
             }
         }
 
@@ -80,10 +86,11 @@ public sealed class CudaRowKernelTests
         });
     }
 
-    [Fact]
-    public void ActivationsAgree()
+    [Theory]
+    [MemberData(nameof(Operands))]
+    public void ActivationsAgree(string operand)
     {
-        using var pair = new CudaPair();
+        using var pair = new CudaPair(operand: Enum.Parse<Element>(operand));
         foreach ((Precision to, Precision from) in CudaTesting.Precisions())
         {
             foreach ((int rows, int columns) in Sizes)
@@ -93,28 +100,29 @@ public sealed class CudaRowKernelTests
                 foreach (Activation activation in Enum.GetValues<Activation>())
                 {
                     pair.Same(to, rows, columns, 2e-6f, (backend, y) =>
-                        backend.Activate(y, CudaTesting.Tensor(backend, from, rows, columns, x), activation), $"{activation}");
+                        backend.Activate(y, pair.Tensor(backend, from, rows, columns, x), activation), $"{activation}");
                 }
 
                 pair.Same(to, rows, columns, 5e-6f, (backend, y) =>
-                    backend.GatedActivation(y, CudaTesting.Tensor(backend, from, rows, 2 * columns, gateUp)));
+                    backend.GatedActivation(y, pair.Tensor(backend, from, rows, 2 * columns, gateUp)));
             }
         }
     }
 
-    [Fact]
-    public void EmbeddingRowsAreThoseOfTheTable()
+    [Theory]
+    [MemberData(nameof(Operands))]
+    public void EmbeddingRowsAreThoseOfTheTable(string operand)
     {
-        using var pair = new CudaPair();
+        using var pair = new CudaPair(operand: Enum.Parse<Element>(operand));
         foreach ((int rows, int columns) in new[] { (70, 37), (16, 64), (17, 1), (33, 1030) })
         {
             float[] table = Random(rows * columns, 4);
             int[] ids = [rows - 1, 0, 8, 7, 15, 9, 9];
-            foreach (Precision precision in Enum.GetValues<Precision>())
+            foreach (Precision precision in CudaTesting.FullAndOperand)
             {
                 pair.Same(precision, ids.Length, columns, 0, (backend, y) =>
                 {
-                    using Weight w = backend.CreateWeight(new MatrixSource(rows, columns, table), WeightFormat.F16);
+                    using Weight w = backend.CreateWeight(new MatrixSource(rows, columns, table), pair.Operand == Element.F16 ? WeightFormat.F16 : WeightFormat.BF16);
                     backend.Embed(y, w, ids);
                 });
             }
@@ -148,7 +156,7 @@ public sealed class CudaRowKernelTests
     public void WrongShapesAreRefused()
     {
         using var pair = new CudaPair();
-        LlavaSp.Backends.Cuda.CudaBackend cuda = pair.Cuda;
+        CudaBackend cuda = pair.Cuda;
         Tensor T(int rows, int columns) => cuda.CreateTensor(rows, columns);
         using Weight table = cuda.CreateWeight(new MatrixSource(4, 6, Random(24, 1)), WeightFormat.F16);
         Assert.All(

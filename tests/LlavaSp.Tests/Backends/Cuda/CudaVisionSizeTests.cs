@@ -1,4 +1,5 @@
 using LlavaSp.Backends;
+using LlavaSp.Backends.Cuda;
 using LlavaSp.Backends.Cuda.Driver;
 using LlavaSp.Quantization;
 using static LlavaSp.Tests.Backends.CpuTesting;
@@ -8,7 +9,8 @@ namespace LlavaSp.Tests.Backends.Cuda;
 /// <summary>The vision stages with the channels, the grid and the kernels of the published model (fewer rows or kernels), and what they move there.</summary>
 public sealed class CudaVisionSizeTests
 {
-    private const int Grid = 24, Depth = 1024;
+    private const int Grid = 24, Depth = 1024, Width = 512, Multiprocessors = 128;
+    private const ulong Cache = 4 << 20;
 
     [Theory]
     [InlineData(SpatialMode.Pooling, WeightKind.Int4)]
@@ -79,6 +81,73 @@ public sealed class CudaVisionSizeTests
         Assert.True(conv.LoadLeastSectors >= 0.95 * conv.LoadSectors, conv.ToString());
         Assert.True(conv.SharedWavefronts <= 1.01 * conv.SharedLeastWavefronts, conv.ToString());
         Assert.InRange(32.0 * conv.LoadDifferentSectors, weightBytes, 1.05 * (weightBytes + (2.0 * Grid * Grid * Depth)));
+    }
+
+    /// <summary>
+    /// All six kernels, 763 M weights, on 128 SMs with a second cache of 4 MB: what passes between it and memory is at most a twentieth more than weights,
+    /// features and tokens, the sum of the pieces included. One block in eight is run; the weights are whatever memory holds.
+    /// </summary>
+    [Theory]
+    [InlineData(SpatialMode.Pooling, WeightKind.F16)]
+    [InlineData(SpatialMode.Pooling, WeightKind.Int8)]
+    [InlineData(SpatialMode.Pooling, WeightKind.Int4)]
+    [InlineData(SpatialMode.Cropping, WeightKind.F16)]
+    [InlineData(SpatialMode.Cropping, WeightKind.Int8)]
+    [InlineData(SpatialMode.Cropping, WeightKind.Int4)]
+    public void AllKernelsAreStreamedFromMemoryOnce(SpatialMode mode, WeightKind kind)
+    {
+        using CudaPair pair = new();
+        pair.Cuda.Device.Multiprocessors = Multiprocessors;
+        int[] sizes = [4, 8, 12, 16, 20, 24];
+        SpatialConvolution[] convolutions = [.. sizes.Select(k => new SpatialConvolution(k, Unwritten(pair, Width, k * k * Depth, kind)))];
+        using Tensor x = CudaTesting.Tensor(pair.Cuda, Precision.Operand, Grid * Grid, Depth, new float[Grid * Grid * Depth]);
+        using Tensor y = pair.Cuda.CreateTensor(sizes.Length, Width);
+        IReadOnlyDictionary<string, KernelCount> counts = EmulatorCounts.Of(pair, () => pair.Cuda.SpatialTokens(y, x, 1, mode, convolutions, null), Cache, blocks: 32);
+        long least = convolutions.Sum(static c => c.Kernel.ByteLength) + (sizeof(ushort) * Grid * Grid * Depth) + (sizeof(float) * sizes.Length * Width);
+        double stream = counts[$"spatial_tokens_{NameOf(kind)}"].MemoryBytesOfAllBlocks, sum = counts["spatial_tokens_sum"].MemoryBytesOfAllBlocks;
+        foreach (SpatialConvolution convolution in convolutions) convolution.Kernel.Dispose();
+        Moved($"{mode} {kind}", least, stream + sum);
+    }
+
+    /// <summary>conv_CM, 134 M weights, in the same way: all its blocks, and the sum of its splits.</summary>
+    [Theory]
+    [InlineData(WeightKind.F16)]
+    [InlineData(WeightKind.Int8)]
+    [InlineData(WeightKind.Int4)]
+    public void ConvCMIsStreamedFromMemoryOnce(WeightKind kind)
+    {
+        const int count = 6, kernel = 16, positions = 25;
+        using CudaPair pair = new();
+        CudaBackend cuda = pair.Cuda;
+        cuda.Device.Multiprocessors = Multiprocessors;
+        using CudaWeight conv = Unwritten(pair, Width, kernel * kernel * Depth, kind), linear = Unwritten(pair, Width, Width, WeightKind.F16);
+        using Tensor vector = Tensor(cuda, 1, Width, new float[Width]), t = Tensor(cuda, count, Width, new float[count * Width]);
+        using Tensor x = CudaTesting.Tensor(cuda, Precision.Operand, Grid * Grid, Depth, new float[Grid * Grid * Depth]), y = cuda.CreateTensor(count, 2 * Width);
+        NormLinear projection = new(vector, vector, linear, vector);
+        var weights = new DetailFusionWeights(kernel, 2, conv, projection, projection, projection, 1e-5f);
+        IReadOnlyDictionary<string, KernelCount> counts = EmulatorCounts.Of(pair, () => cuda.DetailFusion(y, t, x, 1, weights, null), Cache);
+
+        // Tokens in, and out to their half of y and to the query; keys and values out.
+        const int rows = (count * (4 + 4 + 2)) + (positions * 2 * sizeof(ushort));
+        long least = conv.ByteLength + (sizeof(ushort) * Grid * Grid * Depth) + (rows * Width);
+        Moved($"conv_CM {kind}", least, counts[$"fusion_conv_cells32_{NameOf(kind)}"].MemoryBytesOfAllBlocks + counts["fusion_normalise"].MemoryBytesOfAllBlocks);
+    }
+
+    private static void Moved(string what, long least, double moved)
+    {
+        TestContext.Current.TestOutputHelper?.WriteLine($"{what}: {moved / 1e6:f1} MB, {moved / least:f4} of the least");
+        Assert.InRange(moved, 0.98 * least, 1.05 * least);
+    }
+
+    private static string NameOf(WeightKind kind) => kind.ToString().ToLowerInvariant();
+
+    /// <summary>A weight of any numbers.</summary>
+    private static CudaWeight Unwritten(CudaPair pair, int rows, int columns, WeightKind kind)
+    {
+        WeightFormat format = kind == WeightKind.F16 ? WeightFormat.F16 : new WeightFormat(kind, 128);
+        DeviceBlock packed = pair.Cuda.Device.Allocate(CudaWeight.PackedBytes(rows, columns, kind), "a test");
+        DeviceBlock? scales = format.IsInteger ? pair.Cuda.Device.Allocate(CudaWeight.ScaleBytes(rows, columns, format), "a test") : null;
+        return new CudaWeight(rows, columns, format, false, packed, scales);
     }
 
     private static Weight Weight(IBackend backend, int width, int k, WeightFormat format) =>

@@ -77,6 +77,34 @@ public sealed class CudaVisionTests
         CompareTokens(pair, 5, [.. Enumerable.Range(0, 64).Select(i => (i % 5) + 1)], 3, 8, 2, SpatialMode.Cropping, WeightFormat.Int8(64));
     }
 
+    /// <summary>Convolutions in bf16 beside features in bf16 or float32: the widths, tiles and forms of the others, and the published sizes.</summary>
+    [Theory]
+    [InlineData(SpatialMode.Pooling)]
+    [InlineData(SpatialMode.Cropping)]
+    public void SpatialTokensInBrainFloatsAgree(SpatialMode mode)
+    {
+        using CudaPair pair = new(operand: Element.BF16);
+        foreach ((int d, int width, int tiles) in new[] { (16, 16, 1), (39, 19, 2), (64, 64, 9) })
+        {
+            CompareTokens(pair, 6, SmallSizes, d, width, tiles, mode, WeightFormat.BF16);
+            CompareTokens(pair, 6, SmallSizes, d, width, tiles, mode, WeightFormat.BF16, Precision.Full);
+        }
+
+        CompareTokens(pair, 24, PublishedSizes, 64, 16, 2, mode, WeightFormat.BF16);
+    }
+
+    [Theory]
+    [MemberData(nameof(Fusions))]
+    public void DetailFusionInBrainFloatsAgrees(int grid, int d, int width, int kernel, int stride, int count, int tiles)
+    {
+        new FusionCase(grid, d, width, kernel, stride, count, tiles, WeightFormat.BF16).Compare(3.2e-2f);
+        var damaged = new FusionCase(grid, d, width, kernel, stride, count, tiles, WeightFormat.BF16);
+        damaged.Features[5] = float.NaN;
+        damaged.Tokens[0] = float.NaN;
+        damaged.Tokens[^1] = float.PositiveInfinity;
+        damaged.Compare(3.2e-2f);
+    }
+
     [Theory]
     [MemberData(nameof(Fusions))]
     public void DetailFusionAgrees(int grid, int d, int width, int kernel, int stride, int count, int tiles)
@@ -191,33 +219,35 @@ public sealed class CudaVisionTests
         return y;
     }
 
-    private static void CompareTokens(CudaPair pair, int grid, int[] sizes, int d, int width, int tiles, SpatialMode mode, WeightFormat format)
+    private static void CompareTokens(
+        CudaPair pair, int grid, int[] sizes, int d, int width, int tiles, SpatialMode mode, WeightFormat format, Precision precision = Precision.Operand)
     {
         var traces = new TraceList[] { new(), new() };
-        using Tensor expected = Tokens(pair.Reference, grid, sizes, d, width, tiles, mode, format, traces[0]);
-        using Tensor actual = Tokens(pair.Cuda, grid, sizes, d, width, tiles, mode, format, traces[1]);
+        using Tensor expected = Tokens(pair.Reference, grid, sizes, d, width, tiles, mode, format, traces[0], precision);
+        using Tensor actual = Tokens(pair.Cuda, grid, sizes, d, width, tiles, mode, format, traces[1], precision);
 
-        // Outputs are of size 1; a pooled mean is rounded to a half.
-        float tolerance = mode == SpatialMode.Pooling ? 2e-3f : 3e-5f;
+        // Outputs are of size 1; a pooled mean, or a feature in float32, is rounded to a half or a bfloat16, which is eight times coarser.
+        float tolerance = mode == SpatialMode.Pooling || precision == Precision.Full ? 2e-3f * (format == WeightFormat.BF16 ? 8 : 1) : 3e-5f;
         Near(expected.ToArray(), actual.ToArray(), tolerance, $"{mode}, grid {grid}, d {d}, width {width}, {tiles} tiles, {format}");
         traces[0].AssertSame(traces[1], tolerance);
     }
 
     private static Tensor Tokens(
-        IBackend backend, int grid, int[] sizes, int d, int width, int tiles, SpatialMode mode, WeightFormat format, ITraceSink? trace = null)
+        IBackend backend, int grid, int[] sizes, int d, int width, int tiles, SpatialMode mode, WeightFormat format, ITraceSink? trace = null,
+        Precision precision = Precision.Operand)
     {
         // Sizes may occur twice, which a trace may not have.
         if (sizes.Distinct().Count() < sizes.Length) trace = null;
         SpatialConvolution[] convolutions = [.. sizes.Select((k, i) => new SpatialConvolution(
             k, backend.CreateWeight(new MatrixSource(width, k * k * d, Random(width * k * k * d, (17 * i) + k, 1 / MathF.Sqrt(k * k * d))), format)))];
-        using Tensor features = Features(backend, tiles * grid * grid, d, Random(tiles * grid * grid * d, 8));
+        using Tensor features = CudaTesting.Tensor(backend, precision, tiles * grid * grid, d, Random(tiles * grid * grid * d, 8), OperandOf(format));
         Tensor y = backend.CreateTensor(tiles * sizes.Length, width);
         backend.SpatialTokens(y, features, tiles, mode, convolutions, trace);
         foreach (SpatialConvolution convolution in convolutions) convolution.Kernel.Dispose();
         return y;
     }
 
-    private static Tensor Features(IBackend backend, int rows, int d, float[] values) => CudaTesting.Tensor(backend, Precision.Operand, rows, d, values);
+    private static Element OperandOf(WeightFormat format) => format == WeightFormat.BF16 ? Element.BF16 : Element.F16;
 
     private static float[] Halves(int count, int seed) => Array.ConvertAll(Random(count, seed), static x => (float)(Half)x);
 
@@ -232,7 +262,7 @@ public sealed class CudaVisionTests
 
         public void Compare(float tolerance, bool clearedLogits = false, bool int8 = false)
         {
-            using CudaPair pair = new(int8);
+            using CudaPair pair = new(int8, OperandOf(format));
             var traces = new TraceList[] { new(), new() };
             using Tensor expected = Run(pair.Reference, traces[0]), actual = Run(pair.Cuda, traces[1]), untraced = Run(pair.Cuda, null);
             string what = $"grid {grid}, d {d}, width {width}, kernel {kernel}/{stride}, {tiles} tiles, {format}";
@@ -248,7 +278,7 @@ public sealed class CudaVisionTests
             int k = kernel * kernel * d;
             var owned = new List<IDisposable>();
             Weight conv = Own(backend.CreateWeight(new MatrixSource(width, k, Random(width * k, 3, 1 / MathF.Sqrt(k))), format));
-            Tensor features = Own(CudaVisionTests.Features(backend, tiles * grid * grid, d, Features));
+            Tensor features = Own(CudaTesting.Tensor(backend, Precision.Operand, tiles * grid * grid, d, Features, OperandOf(format)));
             Tensor tokens = Own(Tensor(backend, tiles * count, width, Tokens));
             Tensor y = backend.CreateTensor(tiles * count, 2 * width);
             backend.DetailFusion(
@@ -270,7 +300,7 @@ public sealed class CudaVisionTests
                 if (bias is not null) biases.AsSpan().Fill(bias.Value);
                 return new NormLinear(
                     Own(Tensor(backend, 1, width, Random(width, seed, 0.5f))), Own(Tensor(backend, 1, width, Random(width, seed + 1, 0.5f))),
-                    Own(backend.CreateWeight(new MatrixSource(width, width, Random(width * width, seed + 2, 1 / MathF.Sqrt(width))), WeightFormat.F16)),
+                    Own(backend.CreateWeight(new MatrixSource(width, width, Random(width * width, seed + 2, 1 / MathF.Sqrt(width))), format.IsInteger ? WeightFormat.F16 : format)),
                     Own(Tensor(backend, 1, width, biases)));
             }
         }

@@ -7,7 +7,7 @@ namespace LlavaSp.Tests.Backends.Cuda;
 /// <summary>Packed weights, byte by byte, against kernels/README.md written out as plain loops.</summary>
 public sealed class CudaWeightTests
 {
-    public static TheoryData<string> Formats() => new("f16", "int8:32", "int8:64", "int8:128", "int4:32", "int4:64", "int4:128");
+    public static TheoryData<string> Formats() => new("f16", "bf16", "int8:32", "int8:64", "int8:128", "int4:32", "int4:64", "int4:128");
 
     [Theory]
     [MemberData(nameof(Formats))]
@@ -29,7 +29,7 @@ public sealed class CudaWeightTests
     {
         // 16 rows are more than a piece of 8 MiB in the first; in the second 12 pieces take turns with two buffers.
         using CudaBackend cuda = CudaTesting.Create();
-        foreach ((int rows, int columns, string name) in new[] { (35, 300_007, "f16"), (200, 60_000, "f16"), (700, 20_000, "int4:64") })
+        foreach ((int rows, int columns, string name) in new[] { (35, 300_007, "f16"), (200, 60_000, "bf16"), (700, 20_000, "int4:64") })
         {
             var format = WeightFormat.Parse(name);
             var random = new Random(5);
@@ -81,13 +81,10 @@ public sealed class CudaWeightTests
     public void FormatsThatTheDeviceLacksAreRefused()
     {
         using CudaBackend cuda = CudaTesting.Create();
-        foreach (WeightFormat format in new[] { WeightFormat.F32, WeightFormat.BF16 })
-        {
-            DeviceException thrown = Assert.Throws<DeviceException>(() => cuda.CreateWeight(new MatrixSource(2, 2, new float[4]), format));
-            Assert.Contains("f16, int8 or int4", thrown.Message, StringComparison.Ordinal);
-            Assert.Equal(WeightFormat.F16, cuda.DefaultFormat(format));
-        }
-
+        DeviceException thrown = Assert.Throws<DeviceException>(() => cuda.CreateWeight(new MatrixSource(2, 2, new float[4]), WeightFormat.F32));
+        Assert.Contains("f16, bf16, int8 or int4", thrown.Message, StringComparison.Ordinal);
+        Assert.Equal(WeightFormat.F16, cuda.DefaultFormat(WeightFormat.F32));
+        Assert.Equal(WeightFormat.BF16, cuda.DefaultFormat(WeightFormat.BF16));
         Assert.Equal(WeightFormat.Int4(32), cuda.DefaultFormat(WeightFormat.Int4(32)));
         var large = new float[40];
         large[33] = -65520;
@@ -110,7 +107,8 @@ public sealed class CudaWeightTests
         var expected = new byte[packed.Length];
         ForEachPair(weight, (tile, lane, a, half, row, column) =>
         {
-            ushort bits = row < rows && column < columns ? BitConverter.HalfToUInt16Bits((Half)values[row * columns + column]) : (ushort)0;
+            float value = row < rows && column < columns ? values[row * columns + column] : 0;
+            ushort bits = format.Kind == WeightKind.BF16 ? Bf16.Narrow(value) : BitConverter.HalfToUInt16Bits((Half)value);
             BitConverter.TryWriteBytes(expected.AsSpan((tile * 32 + lane) * 16 + a * 4 + half * 2), bits);
         });
         Assert.True(expected.AsSpan().SequenceEqual(packed), $"[{rows}, {columns}] {format}");

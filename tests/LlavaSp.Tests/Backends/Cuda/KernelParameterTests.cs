@@ -152,13 +152,14 @@ public sealed class KernelParameterTests
     /// <summary>The kernels of matrix products are found one by one, by their form and the weights.</summary>
     private static void MultiplyInEveryForm(CudaBackend backend)
     {
-        foreach (WeightFormat format in new[] { WeightFormat.F16, WeightFormat.Int8(32), WeightFormat.Int8(), WeightFormat.Int4() })
+        foreach (WeightFormat format in new[] { WeightFormat.F16, WeightFormat.BF16, WeightFormat.Int8(32), WeightFormat.Int8(), WeightFormat.Int4() })
         {
+            backend.UseWeights(format);
             using Weight weight = backend.CreateWeight(new MatrixSource(16, 64, new float[16 * 64]), format);
             foreach (LinearForm form in LinearPlan.Forms)
             {
                 if (form.Kind != LinearKind.Streaming && ((CudaWeight)weight).Int8Mma != (form.Kind == LinearKind.Integer)) continue;
-                foreach (Precision precision in Enum.GetValues<Precision>())
+                foreach (Precision precision in CudaTesting.FullAndOperand)
                 {
                     using Tensor x = CudaTesting.Tensor(backend, precision, 1, 64, new float[64]), y = backend.CreateTensor(1, 16);
                     backend.Product((CudaTensor)y, (CudaTensor)x, (CudaWeight)weight, default, null, gated: false, form);

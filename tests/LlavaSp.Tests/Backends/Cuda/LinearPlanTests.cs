@@ -32,7 +32,8 @@ public sealed class LinearPlanTests
         Assert.Equal("gemm_int8_int8_group32", LinearPlan.Choose(640, 4096, 128, true, true).KernelName(WeightKind.Int8, 32, true));
         Assert.Equal("gemv_int8mma", LinearPlan.Choose(1, 4096, 128, true, false).KernelName(WeightKind.Int8, 64, true));
         Assert.Equal("gemv_int8", LinearPlan.Choose(1, 4096, 128, false, false).KernelName(WeightKind.Int8, 64, false));
-        Assert.Throws<ArgumentException>(() => LinearPlan.Forms[0].KernelName(WeightKind.BF16, 0, false));
+        Assert.Throws<ArgumentException>(() => LinearPlan.Forms[0].KernelName(WeightKind.F32, 0, false));
+        Assert.Equal("gemv_bf16", LinearPlan.Forms[0].KernelName(WeightKind.BF16, 0, false));
     }
 
     [Fact]
@@ -40,7 +41,7 @@ public sealed class LinearPlanTests
     {
         foreach (LinearForm form in LinearPlan.Forms)
         {
-            foreach (WeightKind kind in new[] { WeightKind.F16, WeightKind.Int8, WeightKind.Int4 })
+            foreach (WeightKind kind in new[] { WeightKind.F16, WeightKind.BF16, WeightKind.Int8, WeightKind.Int4 })
             {
                 foreach ((int m, int n, int k) in new[] { (1, 1, 1), (8, 4096, 4096), (3, 33, 11008), (5, 100, 20000) })
                 {

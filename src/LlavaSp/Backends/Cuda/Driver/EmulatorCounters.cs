@@ -19,6 +19,9 @@ internal record struct KernelCount
 
     /// <summary>Bytes that pass between the modelled second-level cache and memory, where one was asked for.</summary>
     public ulong MemoryReadBytes, MemoryWrittenBytes;
+
+    /// <summary>Both, as many for the blocks that were not counted as for those that were.</summary>
+    public readonly double MemoryBytesOfAllBlocks => (MemoryReadBytes + MemoryWrittenBytes) * ((double)Blocks / CountedBlocks);
 }
 
 /// <summary>What an access is.</summary>
