@@ -41,10 +41,7 @@ internal sealed class BenchReport(LlavaSpModel model, string shape, BenchRun run
             $"{shape}, variant {model.Checkpoint.Spatial.Variant}, weights {model.Weights} ({ByteSize.Text(model.WeightBytes)}), "
             + $"KV cache {model.KvFormat.ToString().ToLowerInvariant()}, random values");
         output.WriteLine($"device: {model.Device.Device} ({model.Device.InstructionSet}, {model.Device.Threads} threads; {model.Device.Reason})");
-        output.WriteLine(ceilings is null
-            ? "ceilings: not known of this device"
-            : Invariant(
-                $"ceilings: read {ceilings.ReadBytes / 1e9:f1} GB/s, {ceilings.FloatType} {ceilings.Floats / 1e9:f0} GFLOP/s, int8 {ceilings.Int8 / 1e9:f0} Gop/s ({ceilings.Source})"));
+        output.WriteLine(ceilings is null ? "ceilings: not known of this device" : Text(ceilings));
         output.WriteLine($"prompt of {run.PromptLength} positions, one picture among them; {decodeTokens} tokens decoded; median of {repeats} runs after one to warm up");
 
         var table = new Table { Border = TableBorder.Simple };
@@ -90,6 +87,12 @@ internal sealed class BenchReport(LlavaSpModel model, string shape, BenchRun run
         if (model.PeakDeviceBytes > 0) json.WriteNumber("peak_device_memory_bytes", model.PeakDeviceBytes);
     });
 
+    private static string Text(Ceilings ceilings)
+    {
+        string read = Invariant($"read {ceilings.ReadBytes / 1e9:f1} GB/s"), floats = Invariant($"{ceilings.FloatType} {ceilings.Floats / 1e9:f0} GFLOP/s");
+        return Invariant($"ceilings: {read}, {floats}, int8 {ceilings.Int8 / 1e9:f0} Gop/s ({ceilings.Source})");
+    }
+
     private static void WriteCeilings(Utf8JsonWriter json, Ceilings ceilings) => json.Object("ceilings", () =>
     {
         json.WriteString("source", ceilings.Source);
@@ -124,7 +127,7 @@ internal sealed class BenchReport(LlavaSpModel model, string shape, BenchRun run
         _ => stage.ToString().ToLowerInvariant(),
     };
 
-    private static string Share(double share) => double.IsNaN(share) ? "-" : Invariant($"{share * 100:f0} %");
+    private static string Share(double share) => !double.IsFinite(share) ? "-" : Invariant($"{share * 100:f0} %");
 
     private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

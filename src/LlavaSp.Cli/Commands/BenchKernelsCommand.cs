@@ -29,7 +29,7 @@ internal static class BenchKernelsCommand
             static text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int count) && count is >= 1 and <= MostMultiprocessors
                 ? count
                 : throw new LlavaSpException($"give a number from 1 to {MostMultiprocessors}"));
-        var measure = new Option<bool>("--measure") { Description = $"Time them with the device's clock, also on {Emulator}: a rehearsal, whose times mean nothing" };
+        var measure = new Option<bool>("--measure") { Description = $"Time them by the device's clock, on {Emulator} as well: a rehearsal, its times mean nothing" };
         Option<bool> json = Choices.Json();
         var markdown = new Option<string>("--markdown") { Description = "Write the tables to this file as well, as docs/kernels.md has them", HelpName = "FILE" };
         command.Add(device);
@@ -39,7 +39,8 @@ internal static class BenchKernelsCommand
         command.Add(json);
         command.Add(markdown);
         command.SetAction(parsed => Run(
-            parsed.GetValue(device), parsed.GetValue(filter), parsed.GetValue(sms), parsed.GetValue(measure), parsed.GetValue(json), parsed.GetValue(markdown)));
+            parsed.GetValue(device), parsed.GetValue(filter), parsed.GetValue(sms), parsed.GetValue(measure), parsed.GetValue(json),
+            parsed.GetValue(markdown)));
         return command;
     }
 

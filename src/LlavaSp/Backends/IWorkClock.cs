@@ -3,8 +3,8 @@ using System.Diagnostics;
 namespace LlavaSp.Backends;
 
 /// <summary>
-/// The time between places in a backend's work, which is carried out in order but need not be done when a call returns. Marks are numbered by the caller, from 0 on,
-/// and are set again and again.
+/// The time between places in a backend's work, which is carried out in order but need not be done when a call returns. Marks are numbered by the caller, from
+/// 0 on, and are set again and again.
 /// </summary>
 public interface IWorkClock : IDisposable
 {

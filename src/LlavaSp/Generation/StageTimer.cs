@@ -3,8 +3,8 @@ using LlavaSp.Backends;
 namespace LlavaSp.Generation;
 
 /// <summary>
-/// Times stages by a backend's own clock. Nothing waits where a stage begins or ends: times are added once they are known, by <see cref="Settle"/>. Stages do not
-/// overlap. Allocates nothing once as many stages have been open at a time as ever will be.
+/// Times stages by a backend's own clock. Nothing waits where a stage begins or ends: times are added once they are known, by <see cref="Settle"/>. Stages do
+/// not overlap. Allocates nothing once as many stages have been open at a time as ever will be.
 /// </summary>
 /// <param name="backend">Where the stages run.</param>
 internal sealed class StageTimer(IBackend backend) : IDisposable

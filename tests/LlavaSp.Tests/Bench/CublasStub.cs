@@ -50,7 +50,8 @@ internal static unsafe class CublasStub
         var folder = new TemporaryFolder();
         AppDomain.CurrentDomain.ProcessExit += (_, _) => folder.Dispose();
         string library = folder["libcublas-stub.so"], source = Path.GetFullPath(Path.Combine(Goldens.Root, "..", "native", "cublas", "stub.c"));
-        using Process compiler = Process.Start(new ProcessStartInfo("cc", ["-std=c11", "-O1", "-shared", "-fPIC", "-o", library, source]) { RedirectStandardError = true })!;
+        var start = new ProcessStartInfo("cc", ["-std=c11", "-O1", "-shared", "-fPIC", "-o", library, source]) { RedirectStandardError = true };
+        using Process compiler = Process.Start(start)!;
         string messages = compiler.StandardError.ReadToEnd();
         compiler.WaitForExit();
         Assert.True(compiler.ExitCode == 0, messages);

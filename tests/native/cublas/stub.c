@@ -1,4 +1,5 @@
-// Stands in for cuBLAS in tests: notes what it is asked for and, where told to, computes it on the host as cuBLAS's manual defines it.
+// Stands in for cuBLAS in tests: notes what it is asked for and, where told to, computes it on the host as cuBLAS's
+// manual defines it.
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -17,9 +18,13 @@ struct Stub {
 
 static struct Stub stub;
 
-struct Stub* stub_state(void) { return &stub; }
+struct Stub* stub_state(void) {
+    return &stub;
+}
 
-const char* cublasGetStatusString(int status) { return status == 1 ? "the library was not initialized" : "another status"; }
+const char* cublasGetStatusString(int status) {
+    return status == 1 ? "the library was not initialized" : "another status";
+}
 
 int cublasCreate_v2(void** handle) {
     if (stub.create_status != 0) return stub.create_status;
@@ -44,9 +49,9 @@ static float element(const void* matrix, int row, int column, int leading) {
     return (float)value;
 }
 
-int cublasGemmEx(void* handle, int transpose_a, int transpose_b, int m, int n, int k, const void* alpha, const void* a, int type_a,
-                 int lda, const void* b, int type_b, int ldb, const void* beta, void* c, int type_c, int ldc, int compute,
-                 int algorithm) {
+int cublasGemmEx(void* handle, int transpose_a, int transpose_b, int m, int n, int k, const void* alpha, const void* a,
+                 int type_a, int lda, const void* b, int type_b, int ldb, const void* beta, void* c, int type_c,
+                 int ldc, int compute, int algorithm) {
     if (handle != &stub) return 7;
     stub.transpose_a = transpose_a, stub.transpose_b = transpose_b, stub.m = m, stub.n = n, stub.k = k;
     stub.type_a = type_a, stub.lda = lda, stub.type_b = type_b, stub.ldb = ldb, stub.type_c = type_c, stub.ldc = ldc;

@@ -4,13 +4,16 @@ using System.Runtime.InteropServices;
 namespace LlavaSp.Cli.Bench.Kernels;
 
 /// <summary>
-/// The few functions of cuBLAS that a yardstick for matrix products needs, from whichever version is installed (11 to 13). Names and rules are those of NVIDIA's
-/// cuBLAS manual. Nothing but the benchmark loads it.
+/// The few functions of cuBLAS that a yardstick for matrix products needs, from whichever version is installed (11 to 13). Names and rules are those of
+/// NVIDIA's cuBLAS manual. Nothing but the benchmark loads it.
 /// </summary>
 internal sealed unsafe class CublasLibrary
 {
     /// <summary>Environment variable with the library's file; no other place is looked at then.</summary>
     public const string FileVariable = "LLAVA_SP_CUBLAS";
+
+    // CUDA_R_16F of cudaDataType, CUBLAS_COMPUTE_32F of cublasComputeType_t, CUBLAS_GEMM_DEFAULT of cublasGemmAlgo_t.
+    private const int DataHalf = 2, ComputeFloat = 68, DefaultAlgorithm = -1;
 
     // Newest first.
     private static readonly int[] Versions = [13, 12, 11];
@@ -96,7 +99,8 @@ internal sealed unsafe class CublasLibrary
         float one = 1, zero = 0;
         Check(
             _gemm(
-                handle, (int)transposeA, (int)transposeB, m, n, k, &one, a, DataHalf, lda, b, DataHalf, ldb, &zero, c, DataHalf, ldc, ComputeFloat, DefaultAlgorithm),
+                handle, (int)transposeA, (int)transposeB, m, n, k, &one, a, DataHalf, lda, b, DataHalf, ldb, &zero, c, DataHalf, ldc, ComputeFloat,
+                DefaultAlgorithm),
             "cublasGemmEx");
     }
 
@@ -113,9 +117,6 @@ internal sealed unsafe class CublasLibrary
         No = 0,
         Yes = 1,
     }
-
-    // CUDA_R_16F of cudaDataType, CUBLAS_COMPUTE_32F of cublasComputeType_t, CUBLAS_GEMM_DEFAULT of cublasGemmAlgo_t.
-    private const int DataHalf = 2, ComputeFloat = 68, DefaultAlgorithm = -1;
 }
 
 /// <summary>cuBLAS on one stream.</summary>

@@ -33,8 +33,8 @@ internal sealed record DeviceResult(KernelCase Case, LaunchTiming Timing, int La
 }
 
 /// <summary>
-/// Times kernels on a device, by events around batches of launches. A batch is a CUDA graph, as a decode step is: the host takes longer for a launch than many kernels
-/// for their work. Launches take copies of their memory in turn, so that a kernel finds in the second-level cache no more than it would in the model.
+/// Times kernels on a device, by events around batches of launches. A batch is a CUDA graph, as a decode step is: the host takes longer for a launch than many
+/// kernels for their work. Launches take copies of their memory in turn, so that a kernel finds in the second-level cache no more than it would in the model.
 /// </summary>
 /// <param name="backend">The device.</param>
 /// <param name="runs">Batches that are timed.</param>
@@ -76,7 +76,7 @@ internal sealed class DeviceBench(CudaBackend backend, int runs, double leastMil
     /// <inheritdoc/>
     public void Dispose() => _clock.Dispose();
 
-    /// <summary>Enough that the cache has forgotten a copy when its turn comes again; one where a launch alone sees to that, or fits the cache in any case.</summary>
+    /// <summary>Enough that the cache has forgotten a copy when its turn comes again; one where a launch alone sees to that, or is too small to matter.</summary>
     internal int CopiesOf(KernelCase kernel)
     {
         double between = CachesBetween * Card.CacheBytes;

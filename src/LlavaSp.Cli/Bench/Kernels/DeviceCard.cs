@@ -21,13 +21,16 @@ internal static class DeviceCard
     }
 
     /// <summary>How its peaks came about, as one line.</summary>
-    public static string Explain(CudaDevice device) =>
-        $"peaks are computed, not measured: memory clock x bus width; {device.Multiprocessors} SMs x {device.Attribute(DeviceAttribute.ClockRate) / 1000} MHz x "
-        + $"{TensorSums(device.ComputeCapability) / (HalvesFloatSums(device) ? 2 : 1)} f16 multiply-adds of an sm_{device.ComputeCapability} SM with float32 sums";
+    public static string Explain(CudaDevice device)
+    {
+        int megahertz = device.Attribute(DeviceAttribute.ClockRate) / 1000, sums = TensorSums(device.ComputeCapability) / (HalvesFloatSums(device) ? 2 : 1);
+        return $"peaks are computed, not measured: memory clock x bus width; {device.Multiprocessors} SMs x {megahertz} MHz x {sums} f16 multiply-adds of an "
+            + $"sm_{device.ComputeCapability} SM with float32 sums";
+    }
 
     /// <summary>
-    /// Dense f16 multiply-adds of an SM's tensor cores in a clock; those of 8-bit integers are twice as many. From the data sheets: A100 312 TFLOP/s on 108 SMs at
-    /// 1.41 GHz, and so on. 0 for what is not known.
+    /// Dense f16 multiply-adds of an SM's tensor cores in a clock; those of 8-bit integers are twice as many. From the data sheets: A100 312 TFLOP/s on 108 SMs
+    /// at 1.41 GHz, and so on. 0 for what is not known.
     /// </summary>
     internal static int TensorSums(int computeCapability) => computeCapability switch
     {

@@ -40,14 +40,16 @@ internal sealed class DeviceReport(
         TextWriter output = Console.Out;
         output.WriteLine($"device: {_device}, {card.Name}, {card.Architecture}, {card.Multiprocessors} SMs, {_driver}");
         output.WriteLine(Invariant(
-            $"peaks: {card.MemoryBytes / Giga:f0} GB/s, f16 {card.F16 / Tera:f1} TFLOP/s, int8 {card.Int8 / Tera:f1} TOP/s; L2 {card.CacheBytes >> 20} MB; {_peaks}"));
+            $"peaks: {card.MemoryBytes / Giga:f0} GB/s, f16 {card.F16 / Tera:f1} TFLOP/s, int8 {card.Int8 / Tera:f1} TOP/s; L2 {card.CacheBytes >> 20} MB"));
+        output.WriteLine(_peaks);
         output.WriteLine($"cuBLAS: {yardstick}");
         output.WriteLine($"median of {runs} batches of launches, each batch a CUDA graph; bytes and operations are the least that the result asks for");
+        string[] headers = [.. EmulatorReport.CaseColumns.Select(static column => column.Header), .. _columns.Select(static column => column.Header)];
         foreach (IGrouping<string, DeviceResult> stage in results.GroupBy(static result => result.Case.Stage))
         {
             var table = new Table { Border = TableBorder.Simple, Title = new TableTitle(Markup.Escape(stage.Key)) };
             int texts = 3;
-            foreach (string header in (IEnumerable<string>)[.. EmulatorReport.CaseColumns.Select(static c => c.Header), .. _columns.Select(static c => c.Header)])
+            foreach (string header in headers)
             {
                 var column = new TableColumn(header);
                 table.AddColumn(texts-- > 0 ? column : column.RightAligned());
