@@ -1,5 +1,6 @@
 // What a build with AddressSanitizer or ThreadSanitizer finds beyond the emulator's own checks: bugs in plain accesses,
 // without the helpers. Of each bug there is a form without it, which must pass.
+#include "reports.h"
 #include "support.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -38,8 +39,6 @@ TEST_F(AddressSanitizerTest, SharedMemoryBehindTheBlocksOwn) {
 
 namespace {
 
-int reports = 0;
-
 class ThreadSanitizerTest : public EmulatorTest, public testing::WithParamInterface<int> {
   protected:
     void SetUp() override {
@@ -49,24 +48,13 @@ class ThreadSanitizerTest : public EmulatorTest, public testing::WithParamInterf
     /// Races that a launch shows.
     template <typename... T>
     int races(const char* name, unsigned blocks, unsigned threads, unsigned shared_bytes, T... values) {
-        reports = 0;
+        const int before = thread_sanitizer_reports();
         EXPECT_EQ(CUDA_SUCCESS, run(name, blocks, threads, shared_bytes, values...)) << lspEmulatorLastError();
-        return std::exchange(reports, 0);
+        return thread_sanitizer_reports() - before;
     }
 };
 
 }  // namespace
-
-extern "C" {
-// The sanitizer calls it for every report, with its locks held: what it does must not be looked at.
-__attribute__((visibility("default"), no_sanitize_thread)) void __tsan_on_report(void*) {
-    __atomic_fetch_add(&reports, 1, __ATOMIC_RELAXED);
-}
-// Every race is reported, however often it was before.
-__attribute__((visibility("default"))) const char* __tsan_default_options() {
-    return "suppress_equal_stacks=0:suppress_equal_addresses=0:report_bugs=1:exitcode=0";
-}
-}
 
 TEST_P(ThreadSanitizerTest, MissingBarrier) {
     const Buffer<float> y(3 * 64);
