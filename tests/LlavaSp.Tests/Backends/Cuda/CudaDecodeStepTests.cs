@@ -1,6 +1,8 @@
 using LlavaSp.Backends;
 using LlavaSp.Backends.Cuda;
+using LlavaSp.Checkpoints;
 using LlavaSp.Generation;
+using LlavaSp.Quantization;
 
 namespace LlavaSp.Tests.Backends.Cuda;
 
