@@ -4,7 +4,6 @@ using LlavaSp.Backends.Cuda;
 using LlavaSp.Backends.Reference;
 using LlavaSp.Checkpoints;
 using LlavaSp.Graph;
-using LlavaSp.Imaging;
 using LlavaSp.Quantization;
 using static LlavaSp.Tests.Backends.CpuTesting;
 
@@ -18,19 +17,7 @@ public sealed class Cuda7BLayerTests(ITestOutputHelper output)
 {
     private const int Multiprocessors = 128, Channels = 1024, Hidden = 4096, Inner = 11008, Heads = 32, HeadDim = 128, Cells = 576;
     private static readonly int[] KernelSizes = [4, 8, 12, 16, 20, 24];
-
-    private static readonly MultimodalConfig Multimodal = new()
-    {
-        ImageAspectRatio = "pad",
-        PatchMergeType = PatchMergeType.Flat,
-        GridPinpoints = [],
-        SelectLayer = -2,
-        DropClassToken = true,
-        ProjectorType = "mlp2x_gelu",
-        VisionTower = null,
-        UseStartEnd = false,
-        MaxSequenceLength = null,
-    };
+    private static readonly MultimodalConfig Multimodal = MultimodalOfTiny();
 
     /// <summary>Patch embedding and the layer behind it: 577 rows, 16 heads; the hidden state of layer -2 of two.</summary>
     [Theory]
@@ -173,6 +160,12 @@ public sealed class Cuda7BLayerTests(ITestOutputHelper output)
             return logits;
         }, Catalog(config, Shapes.Tower(64, 16, 1, 1), null));
         Assert.Single(tokens.Distinct());
+    }
+
+    private static MultimodalConfig MultimodalOfTiny()
+    {
+        using ModelCheckpoint tiny = SyntheticModel.Create("tiny", null);
+        return tiny.Multimodal;
     }
 
     private static DecoderConfig Config(int layers, int vocabulary) => Shapes.Decoder(Hidden, Inner, layers, Heads, Heads, HeadDim, vocabulary);
