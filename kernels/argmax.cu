@@ -4,8 +4,7 @@
 // Callers: greedy decoding, once per token; the host then reads 4 bytes instead of the logits.
 //
 // Case 7B: 32000 floats, 128 KB, 32 blocks: bound by the latency of two launches.
-#include "common/rows.cuh"
-#include "common/warp.cuh"
+#include "common/ranking.cuh"
 
 namespace argmax {
 constexpr int kThreads = 256;
@@ -50,11 +49,7 @@ KERNEL(argmax_blocks, argmax::kThreads, 4)(const float* values, u32x2* partial, 
     argmax::Best best{0, argmax::kNone};
     const int step = grid_x() * argmax::kThreads * 4;
     for (int i = (block_x() * argmax::kThreads + thread_x()) * 4; i < count; i += step) {
-        const f32x4 v = read_4(values, i, count);
-        best.take(v.x, i);
-        if (i + 1 < count) best.take(v.y, i + 1);
-        if (i + 2 < count) best.take(v.z, i + 2);
-        if (i + 3 < count) best.take(v.w, i + 3);
+        ranking::for_each_of_4(values, i, count, [&](float value, int at) { best.take(value, at); });
     }
     best = argmax::of_block(best);
     if (thread_x() == 0) stg(partial + block_x(), u32x2{float_to_bits(best.value), uint32_t(best.index)});

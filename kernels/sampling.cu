@@ -1,7 +1,7 @@
 // The next token: penalties for what the answer has, temperature, top-k, top-p, min-p, then the token at a given point
 // of what is left. The same as Generation/Sampler.cs on the host, up to the rounding of the exponential function.
 //
-// Tokens rank by score, equal ones by id; the rank is one 64-bit key. Every filter keeps the first tokens of the
+// Tokens rank by score, equal ones by id (common/ranking.cuh). Every filter keeps the first tokens of the
 // ranking, so what all three keep has the smallest of their three masses, and each is found by the same search: the
 // first rank at which a sum over the ranks exceeds a number. The mass of a token is its probability in units of 2^-43
 // of the best token's, as an integer: sums are exact, in any order; what has less than one unit is never chosen.
@@ -16,10 +16,12 @@
 // launches of a few microseconds, bound by latency. A range holds some hundred tokens and they fit into shared memory;
 // where they do not (all logits equal), every bit of the search reads all logits again.
 #include "common/atomics.cuh"
+#include "common/ranking.cuh"
 #include "common/rows.cuh"
-#include "common/warp.cuh"
 
 namespace sampling {
+using namespace ranking;
+
 constexpr int kThreads = 256, kTile = 4 * kThreads;
 // One thread of sample_choose for each bin.
 constexpr int kBins = 1024;
@@ -30,67 +32,10 @@ constexpr int kHistogramWords = 2 * kBins + 1;
 constexpr float kUnits = 8796093022208.0f;  // 2^43
 // e^-30 is less than a unit.
 constexpr float kSpan = 30;
-/// The best key if a score is NaN: above that of every number.
-constexpr uint64_t kNan = ~uint64_t(0);
-
 // A mass is added up in two parts: those of the tokens of a tile fit into 32 bits.
 constexpr int kLowBits = 22;
 static_assert(uint64_t(kTile) << kLowBits <= uint64_t(1) << 32);
 static_assert(uint64_t(kTile) << (43 - kLowBits) < uint64_t(1) << 32);
-
-/// An integer with the order of the numbers; both zeros are one.
-DEVICE uint32_t ordered(float score) {
-    uint32_t bits = float_to_bits(score);
-    if (bits << 1 == 0) bits = 0;
-    return bits >> 31 ? ~bits : bits | 0x80000000;
-}
-DEVICE float from_ordered(uint32_t bits) { return bits_to_float(bits >> 31 ? bits & 0x7fffffff : ~bits); }
-
-/// The better of two tokens has the larger key.
-DEVICE uint64_t key_of(float score, int id) { return uint64_t(ordered(score)) << 32 | ~uint32_t(id); }
-DEVICE float score_of(uint64_t key) { return from_ordered(uint32_t(key >> 32)); }
-DEVICE int id_of(uint64_t key) { return int(~uint32_t(key)); }
-
-/// What a reduction carries: a wide and a narrow number.
-struct Pair {
-    uint64_t wide;
-    uint32_t narrow;
-};
-struct Sum {
-    DEVICE Pair operator()(Pair a, Pair b) const { return Pair{a.wide + b.wide, a.narrow + b.narrow}; }
-};
-struct Extremes {
-    DEVICE Pair operator()(Pair a, Pair b) const { return Pair{maximum(a.wide, b.wide), minimum(a.narrow, b.narrow)}; }
-};
-struct Or {
-    DEVICE Pair operator()(Pair a, Pair b) const { return Pair{a.wide | b.wide, a.narrow | b.narrow}; }
-};
-
-DEVICE Pair shuffle_pair(Pair value, int lane) {
-    const uint32_t high = shuffle(uint32_t(value.wide >> 32), lane), low = shuffle(uint32_t(value.wide), lane);
-    return Pair{uint64_t(high) << 32 | low, shuffle(value.narrow, lane)};
-}
-
-/// Scratch of a reduction in shared memory: a u32x4 for each warp.
-DEVICE void put(u32x4* scratch, Pair value) {
-    sts(scratch, u32x4{uint32_t(value.wide), uint32_t(value.wide >> 32), value.narrow, 0});
-}
-DEVICE Pair take(const u32x4* scratch) {
-    const u32x4 v = lds(scratch);
-    return Pair{uint64_t(v.y) << 32 | v.x, v.z};
-}
-
-/// The pairs of all threads as one, in every thread. scratch: [Warps], free again after the call.
-template <int Warps, typename Combine>
-DEVICE Pair reduce(Pair value, u32x4* scratch, Combine combine) {
-    for (int mask = kWarp / 2; mask > 0; mask /= 2) value = combine(value, shuffle_pair(value, lane_id() ^ mask));
-    if (lane_id() == 0) put(scratch + warp_id(), value);
-    barrier();
-    value = take(scratch + lane_id() % Warps);
-    for (int mask = Warps / 2; mask > 0; mask /= 2) value = combine(value, shuffle_pair(value, lane_id() ^ mask));
-    barrier();
-    return value;
-}
 
 /// Best key and lowest score of all blocks of sample_scores. partial: [partials].
 template <int Warps>
@@ -137,16 +82,6 @@ DEVICE float penalised(float score, uint32_t count, float repetition, float freq
     if (count == 0) return score;
     score = score > 0 ? score / repetition : mul(score, repetition);
     return score - (mul(float(count), frequency) + presence);
-}
-
-/// Calls use(score, id) for elements i … i + 3 of the scores, i a multiple of 4.
-template <typename Use>
-DEVICE void for_each_of_4(const float* scores, int i, int vocabulary, const Use& use) {
-    const f32x4 v = ldg(reinterpret_cast<const f32x4*>(scores + i));
-    use(v.x, i);
-    if (i + 1 < vocabulary) use(v.y, i + 1);
-    if (i + 2 < vocabulary) use(v.z, i + 2);
-    if (i + 3 < vocabulary) use(v.w, i + 3);
 }
 
 /// Shared memory of sample_choose.

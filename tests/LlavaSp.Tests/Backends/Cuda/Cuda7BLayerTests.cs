@@ -34,7 +34,7 @@ public sealed class Cuda7BLayerTests(ITestOutputHelper output)
 
     /// <summary>Patch embedding and the layer behind it: 577 rows, 16 heads; the hidden state of layer -2 of two.</summary>
     [Theory]
-    [InlineData("f16", 2e-2f)]
+    [InlineData("f16", 5e-3f)]
     public void ALayerOfTheVisionTowerAgrees(string weights, float bound)
     {
         VisionConfig vision = Shapes.Tower(Channels, 4096, 2, 16);
@@ -52,7 +52,7 @@ public sealed class Cuda7BLayerTests(ITestOutputHelper output)
 
     /// <summary>Both layers of the projector; fewer rows than the 576 of a tile, since its rows know nothing of each other.</summary>
     [Theory]
-    [InlineData("f16", 1e-2f)]
+    [InlineData("f16", 2e-3f)]
     public void TheProjectorAgrees(string weights, float bound)
     {
         const int rows = 72;
@@ -68,8 +68,8 @@ public sealed class Cuda7BLayerTests(ITestOutputHelper output)
 
     /// <summary>All six convolutions, 763 M weights; with Cropping also conv_CM, 134 M, and the fusion; then conv_linear.</summary>
     [Theory]
-    [InlineData(SpatialMode.Pooling, "int4", 1e-2f)]
-    [InlineData(SpatialMode.Cropping, "int8", 1e-2f)]
+    [InlineData(SpatialMode.Pooling, "int4", 4e-3f)]
+    [InlineData(SpatialMode.Cropping, "int8", 3e-3f)]
     public void TheSpatialTokensAgree(SpatialMode mode, string weights, float bound)
     {
         var config = new SpatialConfig(mode, KernelSizes, 512, mode == SpatialMode.Cropping ? 16 : 0, "test");
@@ -103,9 +103,9 @@ public sealed class Cuda7BLayerTests(ITestOutputHelper output)
     /// One decoder layer, final norm and a small output matrix: 40 rows behind 600 cached positions, and a recorded decode step at position 1024.
     /// </summary>
     [Theory]
-    [InlineData("f16", false, 1e-2f, 1e-2f)]
-    [InlineData("int8", true, 5e-2f, 1e-2f)]
-    [InlineData("int4", false, 1e-2f, 1e-2f)]
+    [InlineData("f16", false, 4e-3f, 3.5e-3f)]
+    [InlineData("int8", true, 0.13f, 3.5e-3f)]
+    [InlineData("int4", false, 5e-3f, 3.5e-3f)]
     public void ADecoderLayerAgrees(string weights, bool int8Activations, float prefillBound, float stepBound)
     {
         const int Rows = 40, Cached = 600, Last = 1024, Width = 3 * Heads * HeadDim;
@@ -152,7 +152,7 @@ public sealed class Cuda7BLayerTests(ITestOutputHelper output)
 
     /// <summary>Embedding table, final norm, output matrix and argmax with all 32,000 tokens.</summary>
     [Theory]
-    [InlineData("int8", 1e-2f)]
+    [InlineData("int8", 2e-3f)]
     public void TheOutputMatrixAgrees(string weights, float bound)
     {
         DecoderConfig config = Config(0, 32000);
@@ -193,9 +193,11 @@ public sealed class Cuda7BLayerTests(ITestOutputHelper output)
         bool cropping = spatial?.Mode == SpatialMode.Cropping;
         var catalog = new TensorCatalog();
         IEnumerable<LayoutTensor> layout = ModelLayout.Of(
-            decoder, vision, Multimodal, spatial ?? new SpatialConfig(null, [], 0, 0, "test"), k => cropping || k == vision.Grid ? $"conv_{k}.weight" : $"conv_{k}.1.weight");
+            decoder, vision, Multimodal, spatial ?? new SpatialConfig(null, [], 0, 0, "test"),
+            k => cropping || k == vision.Grid ? $"conv_{k}.weight" : $"conv_{k}.1.weight");
         // The decoder has no biases, conv_linear only with Cropping.
-        catalog.Add(new LayerTensors(layout.Where(t => t.Need != TensorNeed.Optional || NameMap.IsVision(t.Name) || (cropping && t.Name == "conv_linear.1.bias"))), "test", static _ => true);
+        bool Holds(LayoutTensor t) => t.Need != TensorNeed.Optional || NameMap.IsVision(t.Name) || (cropping && t.Name == "conv_linear.1.bias");
+        catalog.Add(new LayerTensors(layout.Where(Holds)), "test", static _ => true);
         return catalog;
     };
 

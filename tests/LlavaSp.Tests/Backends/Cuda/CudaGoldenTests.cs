@@ -11,39 +11,42 @@ namespace LlavaSp.Tests.Backends.Cuda;
 public sealed class CudaGoldenTests(ITestOutputHelper output)
 {
     // Of layers with random weights; logits reach several units.
-    private static readonly GoldenBounds Half = new(Features: 2e-2f, Hidden: 0.3f, Logits: 0, ExactIds: false);
+    private static readonly GoldenBounds Half = new(Features: 2e-2f, Hidden: 0.3f, Logits: 0.2f, ExactIds: false);
 
-    /// <summary>Largest difference of logits that a checkpoint may have: about 1.3 times what is measured (docs/accuracy.md).</summary>
-    private static readonly Dictionary<string, float> LogitBounds = new()
+    /// <summary>Largest difference of logits that the greedy steps of a checkpoint may have: some 1.4 times what the test prints.</summary>
+    private static readonly Dictionary<string, float> GreedyBounds = new()
     {
-        ["cropping-f32"] = 0.2f,
-        ["cropping-gqa-f16-anyres"] = 0.2f,
+        ["cropping-f32"] = 0.07f,
+        ["cropping-gqa-f16-anyres"] = 0.08f,
         ["cropping-lora"] = 0.2f,
-        ["pooling-bf16"] = 0.2f,
-        ["pooling-f32"] = 0.2f,
-        ["pooling-gqa-sharded-f32-anyres"] = 0.2f,
+        ["pooling-bf16"] = 0.07f,
+        ["pooling-f32"] = 0.06f,
+        ["pooling-gqa-sharded-f32-anyres"] = 0.1f,
     };
 
-    /// <summary>As above with bf16, whose numbers have three bits less: of the checkpoint that is bf16 itself, and of one with everything else.</summary>
-    private static readonly Dictionary<string, GoldenBounds> BF16Bounds = new()
+    // bf16 has three bits less. Measured: features 0.071, hidden states 0.26, logits 0.38.
+    private static readonly GoldenBounds BF16 = new(Features: 0.1f, Hidden: 0.4f, Logits: 0.55f, ExactIds: false);
+
+    /// <summary>As <see cref="GreedyBounds"/>, with bf16: the checkpoint that is bf16 itself, and those with the detail fusion, of one tile and of several.</summary>
+    private static readonly Dictionary<string, float> BF16GreedyBounds = new()
     {
-        ["pooling-bf16"] = new(Features: 1e9f, Hidden: 1e9f, Logits: 1e9f, ExactIds: false),
-        ["cropping-f32"] = new(Features: 1e9f, Hidden: 1e9f, Logits: 1e9f, ExactIds: false),
-        ["cropping-gqa-f16-anyres"] = new(Features: 1e9f, Hidden: 1e9f, Logits: 1e9f, ExactIds: false),
+        ["cropping-f32"] = 0.55f,
+        ["cropping-gqa-f16-anyres"] = 0.32f,
+        ["pooling-bf16"] = 0.45f,
     };
 
     public static TheoryData<string, string> Checkpoints() =>
-        [.. LogitBounds.Keys.Select(static name => (name, "f16")), .. BF16Bounds.Keys.Select(static name => (name, "bf16"))];
+        [.. GreedyBounds.Keys.Select(static name => (name, "f16")), .. BF16GreedyBounds.Keys.Select(static name => (name, "bf16"))];
 
     [Fact]
     public void EveryCheckpointIsHere() =>
-        Assert.Equal(BackendGoldenTests.Prompts().Select(static row => row.Data.Item1).Distinct().Order(), LogitBounds.Keys.Order());
+        Assert.Equal(BackendGoldenTests.Prompts().Select(static row => row.Data.Item1).Distinct().Order(), GreedyBounds.Keys.Order());
 
     [Theory]
     [MemberData(nameof(Checkpoints))]
     public void AgreesInHalfPrecision(string checkpoint, string weights)
     {
-        GoldenBounds bounds = weights == "bf16" ? BF16Bounds[checkpoint] : Half with { Logits = LogitBounds[checkpoint] };
+        (GoldenBounds bounds, float greedyBound) = weights == "bf16" ? (BF16, BF16GreedyBounds[checkpoint]) : (Half, GreedyBounds[checkpoint]);
         using LlavaSpModel model = Load(checkpoint, WeightFormat.Parse(weights));
         int bound = 0, steps = 0;
         foreach (string prompt in GoldenComparison.Prompts(checkpoint))
@@ -56,7 +59,7 @@ public sealed class CudaGoldenTests(ITestOutputHelper output)
             using SafetensorsFile traced = SafetensorsFile.Open(folder["trace"]);
             int compared = GoldenComparison.Check(checkpoint, prompt, traced, bounds);
             Assert.True(compared >= 2, $"{prompt}: only {compared} tensors were compared");
-            (int boundHere, int stepsHere) = CompareGreedy(checkpoint, prompt, traced, bounds.Logits);
+            (int boundHere, int stepsHere) = CompareGreedy(checkpoint, prompt, traced, greedyBound);
             bound += boundHere;
             steps += stepsHere;
         }
@@ -97,6 +100,7 @@ public sealed class CudaGoldenTests(ITestOutputHelper output)
 
         output.WriteLine(
             $"{checkpoint} {prompt}: {bound} of {info.Shape[0]} steps have a margin that binds, {step} have the goldens' token, largest difference of logits {worst:g3}");
+        Assert.True(worst <= logitBound, $"{prompt}: logits of a greedy step differ by {worst:g3}, allowed {logitBound:g3}");
         return (bound, (int)info.Shape[0]);
     }
 

@@ -300,7 +300,8 @@ public sealed class CudaVisionTests
                 if (bias is not null) biases.AsSpan().Fill(bias.Value);
                 return new NormLinear(
                     Own(Tensor(backend, 1, width, Random(width, seed, 0.5f))), Own(Tensor(backend, 1, width, Random(width, seed + 1, 0.5f))),
-                    Own(backend.CreateWeight(new MatrixSource(width, width, Random(width * width, seed + 2, 1 / MathF.Sqrt(width))), format.IsInteger ? WeightFormat.F16 : format)),
+                    Own(backend.CreateWeight(
+                        new MatrixSource(width, width, Random(width * width, seed + 2, 1 / MathF.Sqrt(width))), format.IsInteger ? WeightFormat.F16 : format)),
                     Own(Tensor(backend, 1, width, biases)));
             }
         }
