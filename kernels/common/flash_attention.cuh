@@ -27,7 +27,7 @@ template <int Width, typename Tiles>
 struct QueryRows {
     static constexpr int kLine = Tiles::halves(Width);
     uint32_t query[Width / 16][4];
-    float output[Width / 8][4];  // times level; not divided by sum
+    float output[Width / 8][4];  // relative to level; not divided by sum
     float level;                 // a power of two about the largest scale of a value so far; 1 without scales
     float top[2];                // largest score so far, not scaled
     float sum[2];                // of this lane's columns until finish_sum()

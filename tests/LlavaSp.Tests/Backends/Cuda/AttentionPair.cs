@@ -95,7 +95,7 @@ internal sealed class AttentionPair(Element operand = Element.F16) : IDisposable
     /// <summary>How much coarser results of an element type are than f16.</summary>
     public static float Coarse(Element element) => element == Element.BF16 ? 8 : 1;
 
-    /// <summary>How much coarser results over a cache are than over f16: there the largest weight is exactly 1, here none is once it has the scale of a value.</summary>
+    /// <summary>How much coarser results over a cache are than over f16, where the largest weight is exactly 1; times a scale it is rounded.</summary>
     public static float Coarse(KvFormat format) => format == KvFormat.Int8 ? 1.5f : 1;
 
     /// <summary>Compares relative to the element and the root of the mean square of all.</summary>

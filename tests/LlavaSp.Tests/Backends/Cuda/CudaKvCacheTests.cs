@@ -21,7 +21,8 @@ public sealed class CudaKvCacheTests
     [MemberData(nameof(RopeShapes))]
     public void Rope_writes_rotated_queries_and_the_cache(int headDim, int heads, int kvHeads, KvFormat format)
     {
-        foreach ((Element operand, Precision precision) in new[] { (Element.F16, Precision.Operand), (Element.F16, Precision.Full), (Element.BF16, Precision.Operand) })
+        (Element, Precision)[] sources = [(Element.F16, Precision.Operand), (Element.F16, Precision.Full), (Element.BF16, Precision.Operand)];
+        foreach ((Element operand, Precision precision) in sources)
         {
             const int Layers = 3, Rows = 70, First = 60;
             using AttentionPair pair = new(operand);
@@ -54,7 +55,8 @@ public sealed class CudaKvCacheTests
                 float[] queries = AttentionPair.Halves(Rows * heads * headDim, 20 + layer);
                 AttentionPair.Near(
                     AttentionPair.Causal(pair.Reference, expectedCache, queries, Rows, First, Precision.Full, layer),
-                    AttentionPair.Causal(pair.Cuda, cache, queries, Rows, First, Precision.Full, layer), AttentionPair.Coarse(format), $"layer {layer}, heads of {headDim}");
+                    AttentionPair.Causal(pair.Cuda, cache, queries, Rows, First, Precision.Full, layer), AttentionPair.Coarse(format),
+                    $"layer {layer}, heads of {headDim}");
             }
         }
     }
@@ -118,7 +120,10 @@ public sealed class CudaKvCacheTests
             float[] expected = AttentionPair.Causal(pair.Reference, expectedCache, queries, rows, Length - rows, Precision.Full);
             float[] actual = AttentionPair.Causal(pair.Cuda, cache, queries, rows, Length - rows, Precision.Full);
             for (int row = 0; row < rows; row++)
-                AttentionPair.Near(expected[(row * HeadDim)..((row + 1) * HeadDim)], actual[(row * HeadDim)..((row + 1) * HeadDim)], AttentionPair.Coarse(shape.Format), $"slope {slope}, row {row}");
+            {
+                Range one = (row * HeadDim)..((row + 1) * HeadDim);
+                AttentionPair.Near(expected[one], actual[one], AttentionPair.Coarse(shape.Format), $"slope {slope}, row {row}");
+            }
         }
     }
 
