@@ -27,7 +27,7 @@ public sealed class CudaGoldenTests(ITestOutputHelper output)
     // bf16 has three bits less. Measured: features 0.071, hidden states 0.26, logits 0.38.
     private static readonly GoldenBounds BF16 = new(Features: 0.1f, Hidden: 0.4f, Logits: 0.55f, ExactIds: false);
 
-    /// <summary>As <see cref="GreedyBounds"/>, with bf16: the checkpoint that is bf16 itself, and those with the detail fusion, of one tile and of several.</summary>
+    /// <summary>As <see cref="GreedyBounds"/>, with bf16: the checkpoint that is bf16 itself, and two with detail fusion, one of them anyres.</summary>
     private static readonly Dictionary<string, float> BF16GreedyBounds = new()
     {
         ["cropping-f32"] = 0.55f,
