@@ -59,6 +59,8 @@ template <typename T>
 struct PlainTiles {
     using Element = T;
     static constexpr bool kScaled = false;
+    /// Columns side by side that a lane holds of a query or an output.
+    static constexpr int kRun = 2;
     /// Halves that so many elements of a row take.
     DEVICE static constexpr int halves(int elements) { return elements; }
     /// Halves of a position of one head in the cache.
@@ -100,6 +102,7 @@ using BF16Tiles = PlainTiles<bf16>;
 struct Int8Tiles {
     using Element = f16;
     static constexpr bool kScaled = true;
+    static constexpr int kRun = 4;
     DEVICE static constexpr int halves(int elements) { return elements / 2; }
     /// Lines of the cache are whole chunks of 16 bytes, so that there is one way to read them.
     DEVICE static int cache_line(int head_dim) { return ceil_div(head_dim, 16) * 8; }

@@ -27,7 +27,7 @@ template <int Width, typename Tiles>
 struct QueryRows {
     static constexpr int kLine = Tiles::halves(Width);
     uint32_t query[Width / 16][4];
-    float output[Width / 8][4];  // times level; not divided by sum
+    float output[Width / 8][4];  // relative to level; not divided by sum
     float level;                 // a power of two about the largest scale of a value so far; 1 without scales
     float top[2];                // largest score so far, not scaled
     float sum[2];                // of this lane's columns until finish_sum()
@@ -53,26 +53,29 @@ struct QueryRows {
     }
 
     /// Reads the queries straight from global memory: row i begins at row_at(i); rows beyond `rows` and columns beyond
-    /// head_dim are 0.
+    /// head_dim, which is even, are 0.
     template <typename RowAt>
     DEVICE void read_queries(int rows, int head_dim, RowAt row_at) {
         const int g = lane_id() / 4, t = lane_id() % 4;
 #pragma unroll
-        for (int k = 0; k < Width / 16; k++) {
+        for (int r = 0; r < 2; r++) {
+            const f16* source = row_at(g + r * 8);
+            const int columns = g + r * 8 < rows ? head_dim : 0;
+            const auto pair = [&](int column) {
+                return column < columns ? ldg(reinterpret_cast<const uint32_t*>(source + column)) : 0;
+            };
 #pragma unroll
-            for (int i = 0; i < 4; i++) {
-                const int row = g + i % 2 * 8, column = 16 * k + Tiles::query_column(i, t);
-                uint32_t pair = 0;
-                if (row < rows && column < head_dim) {
-                    const f16* source = row_at(row) + column;
-                    if (head_dim % 2 == 0) {
-                        pair = ldg(reinterpret_cast<const uint32_t*>(source));
-                    } else {
-                        pair = ldg(source).bits;
-                        if (column + 1 < head_dim) pair |= uint32_t(ldg(source + 1).bits) << 16;
-                    }
+            for (int k = 0; k < Width / 16; k++) {
+                const int column = 16 * k + Tiles::query_column(0, t);
+                if (Tiles::kRun == 4 && head_dim % 4 == 0) {
+                    const u32x2 both =
+                        column < columns ? ldg(reinterpret_cast<const u32x2*>(source + column)) : u32x2{};
+                    query[k][r] = both.x;
+                    query[k][r + 2] = both.y;
+                } else {
+                    query[k][r] = pair(column);
+                    query[k][r + 2] = pair(16 * k + Tiles::query_column(2, t));
                 }
-                query[k][i] = pair;
             }
         }
     }

@@ -4,8 +4,7 @@ namespace LlavaSp.Quantization;
 
 /// <summary>
 /// What a key-value cache makes of the key or value of one position and head; every backend with the format does the same. Int8: value = integer * scale with
-/// integers of -127 … 127 and one scale for the whole head. The scale is float32, not a half: values of attention sinks are far smaller than the others, and it
-/// costs 4 bytes for 128.
+/// integers of -127 … 127 and one scale for the whole head. The scale is float32, not a half: values of attention sinks are far smaller than the others.
 /// </summary>
 public static class KvQuantizer
 {

@@ -9,7 +9,8 @@ internal sealed class CpuKvCache : KvCache
     {
         if (shape.Layers < 1 || shape.KvHeads < 1 || shape.HeadDim < 2 || shape.HeadDim % 2 != 0 || shape.Capacity < 1)
             throw new ArgumentException($"{shape} is no cache", nameof(shape));
-        if (shape.Format is not (KvFormat.F16 or KvFormat.F32)) throw new ArgumentException("the CPU engine holds keys and values in f16 or f32", nameof(shape));
+        if (shape.Format is not (KvFormat.F16 or KvFormat.F32))
+            throw new ArgumentException("the CPU engine holds keys and values in f16 or f32", nameof(shape));
         shape.RequireHostMemory();
         NativeMethods.Format format = shape.Format == KvFormat.F16 ? NativeMethods.Format.F16 : NativeMethods.Format.F32;
         NativeMethods.Status status = NativeMethods.lsp_kv_cache_create(

@@ -152,7 +152,7 @@ internal sealed class AttentionKernels
 
     // Two stages of 16 positions for each warp; afterwards outputs of 16 rows of each warp, their maxima and sums.
     private static int DecodeBytes(int width, KvFormat format = KvFormat.F16) =>
-        4 * Math.Max(2 * StageBytes(width, DecodeRows, format), DecodeRows * (width + 10) * sizeof(float));
+        4 * Math.Max(2 * StageBytes(width, DecodeRows, format), DecodeRows * (width + (format == KvFormat.Int8 ? 18 : 10)) * sizeof(float));
 
     private static int StageBytes(int width, int positions, KvFormat format) =>
         2 * positions * (format == KvFormat.Int8 ? width + sizeof(float) : width * sizeof(ushort));

@@ -8,7 +8,7 @@ namespace LlavaSp.Backends.Cuda;
 /// <summary>
 /// Hand-written CUDA kernels (kernels/) on one GPU, or on the emulator. Operations are queued on one stream and return at once; only <see cref="Tensor.Read"/>,
 /// <see cref="Argmax"/>, <see cref="CreateSampler"/>'s sampler and <see cref="Synchronize"/> wait. Weights are f16, bf16, int8 or int4; the operands of matrix
-/// products are bf16 beside bf16 weights, else f16; the key-value cache is f16, sums are float32.
+/// products are bf16 beside bf16 weights, else f16; the key-value cache is f16 or int8, sums are float32.
 /// </summary>
 public sealed partial class CudaBackend : IBackend
 {

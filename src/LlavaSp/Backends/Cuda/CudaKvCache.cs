@@ -2,8 +2,8 @@ namespace LlavaSp.Backends.Cuda;
 
 /// <summary>
 /// Keys and values in device memory, f16 or int8, in pages of <see cref="PagePositions"/> positions that are allocated when they are first written
-/// (kernels/README.md, Key-value cache). One block of memory holds a page of every layer: [layers][keys, values][kvHeads][64 positions, then their scales]. Page
-/// numbers count, from the first block on, in pages of one layer's keys; every block begins at a whole number of them, so that one table serves all layers.
+/// (kernels/README.md, Key-value cache). One block of memory holds a page of every layer: [layers][keys, values][kvHeads][64 positions, then their scales].
+/// Page numbers count, from the first block on, in pages of one layer's keys; every block begins at a whole number of them: one table serves all layers.
 /// </summary>
 internal sealed class CudaKvCache : KvCache
 {

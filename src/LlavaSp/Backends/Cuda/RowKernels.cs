@@ -60,7 +60,8 @@ internal sealed class RowKernels
         // Few rows: the time is that of one of them.
         int most = y.Rows < _device.Multiprocessors ? MostNormThreads : NormThreads;
         int threads = Math.Min(most, ((y.Columns + 3) / 4 + 31) / 32 * 32);
-        (bias is null ? _rmsNorm : _layerNorm)[y.Element, x.Element].Launch(y.Rows, 1, 1, threads, NormScratchBytes + (cached ? rowBytes : 0), new NormArguments(
+        PairTable<NormArguments> table = bias is null ? _rmsNorm : _layerNorm;
+        table[y.Element, x.Element].Launch(y.Rows, 1, 1, threads, NormScratchBytes + (cached ? rowBytes : 0), new NormArguments(
             y.Address, x.Address, weight.Address, bias?.Address ?? 0, y.Columns, y.Stride, x.Stride, epsilon, cached ? 1 : 0));
     }
 

@@ -49,7 +49,7 @@ internal sealed class AttentionPair(Element operand = Element.F16) : IDisposable
         Fill(Cuda, cache, length, 0, heads, static _ => 1, seed: 2);
         Fill(Reference, expectedCache, length, 0, heads, static _ => 1, seed: 2);
         float[] queries = Halves(rows * heads * headDim, 3), actual = Causal(Cuda, cache, queries, rows, first, precision);
-        Near(Causal(Reference, expectedCache, queries, rows, first, precision), actual, precision == Precision.Operand ? Coarse(operand) : 1,
+        Near(Causal(Reference, expectedCache, queries, rows, first, precision), actual, (precision == Precision.Operand ? Coarse(operand) : 1) * Coarse(format),
             $"head {headDim}, {heads}/{kvHeads} heads, {rows} rows from {first}, {format}");
         return actual;
     }
@@ -94,6 +94,9 @@ internal sealed class AttentionPair(Element operand = Element.F16) : IDisposable
 
     /// <summary>How much coarser results of an element type are than f16.</summary>
     public static float Coarse(Element element) => element == Element.BF16 ? 8 : 1;
+
+    /// <summary>How much coarser results over a cache are than over f16, where the largest weight is exactly 1; times a scale it is rounded.</summary>
+    public static float Coarse(KvFormat format) => format == KvFormat.Int8 ? 1.5f : 1;
 
     /// <summary>Compares relative to the element and the root of the mean square of all.</summary>
     public static void Near(float[] expected, float[] actual, float times, string what)

@@ -146,7 +146,7 @@ public sealed class CudaAttentionTests
                     bf16.Full(bf16.Cuda, qkv, 64, 70, 2, 1, Precision.Full),
                 ];
                 first ??= results;
-                for (int i = 0; i < results.Length; i++) Assert.Equal(Array.ConvertAll(first[i], BitConverter.SingleToInt32Bits), Array.ConvertAll(results[i], BitConverter.SingleToInt32Bits));
+                for (int i = 0; i < results.Length; i++) Assert.Equal(Bits(first[i]), Bits(results[i]));
             }
         }
         finally
@@ -154,6 +154,8 @@ public sealed class CudaAttentionTests
             setOrder(0, 0);
             setRaceCheck(0);
         }
+
+        static int[] Bits(float[] values) => Array.ConvertAll(values, BitConverter.SingleToInt32Bits);
     }
 
     [Fact]

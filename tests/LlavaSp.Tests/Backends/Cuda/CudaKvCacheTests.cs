@@ -22,7 +22,8 @@ public sealed class CudaKvCacheTests
     [MemberData(nameof(RopeShapes))]
     public void Rope_writes_rotated_queries_and_the_cache(int headDim, int heads, int kvHeads, KvFormat format)
     {
-        foreach ((Element operand, Precision precision) in new[] { (Element.F16, Precision.Operand), (Element.F16, Precision.Full), (Element.BF16, Precision.Operand) })
+        (Element, Precision)[] sources = [(Element.F16, Precision.Operand), (Element.F16, Precision.Full), (Element.BF16, Precision.Operand)];
+        foreach ((Element operand, Precision precision) in sources)
         {
             const int Layers = 3, Rows = 70, First = 60;
             using AttentionPair pair = new(operand);
@@ -55,7 +56,8 @@ public sealed class CudaKvCacheTests
                 float[] queries = AttentionPair.Halves(Rows * heads * headDim, 20 + layer);
                 AttentionPair.Near(
                     AttentionPair.Causal(pair.Reference, expectedCache, queries, Rows, First, Precision.Full, layer),
-                    AttentionPair.Causal(pair.Cuda, cache, queries, Rows, First, Precision.Full, layer), 1, $"layer {layer}, heads of {headDim}");
+                    AttentionPair.Causal(pair.Cuda, cache, queries, Rows, First, Precision.Full, layer), AttentionPair.Coarse(format),
+                    $"layer {layer}, heads of {headDim}");
             }
         }
     }
@@ -119,7 +121,10 @@ public sealed class CudaKvCacheTests
             float[] expected = AttentionPair.Causal(pair.Reference, expectedCache, queries, rows, Length - rows, Precision.Full);
             float[] actual = AttentionPair.Causal(pair.Cuda, cache, queries, rows, Length - rows, Precision.Full);
             for (int row = 0; row < rows; row++)
-                AttentionPair.Near(expected[(row * HeadDim)..((row + 1) * HeadDim)], actual[(row * HeadDim)..((row + 1) * HeadDim)], 1, $"slope {slope}, row {row}");
+            {
+                Range one = (row * HeadDim)..((row + 1) * HeadDim);
+                AttentionPair.Near(expected[one], actual[one], AttentionPair.Coarse(shape.Format), $"slope {slope}, row {row}");
+            }
         }
     }
 
@@ -241,7 +246,7 @@ public sealed class CudaKvCacheTests
                 Scale = AttentionKernels.Scale(HeadDim),
             },
             format, lengths.Length, splits, partial.Address);
-        AttentionPair.Near([.. expected], output.ToArray(), 1, $"{splits} splits");
+        AttentionPair.Near([.. expected], output.ToArray(), AttentionPair.Coarse(format), $"{splits} splits");
         int[] left = [.. MemoryMarshal.Cast<byte, int>(device.Fetch(arrived.Address, (int)arrived.Bytes / sizeof(int) * sizeof(int)))];
         Assert.All(left, static counter => Assert.Equal(0, counter));
 
@@ -293,10 +298,11 @@ public sealed class CudaKvCacheTests
         IReadOnlyDictionary<string, KernelCount> counts = EmulatorCounts.Of(cuda, () => AttentionPair.Causal(cuda.Cuda, cache, query, 1, Length - 1, Precision.Operand));
         KernelCount count = counts[format == KvFormat.Int8 ? "decode_attention_int8_128" : "decode_attention_128"];
         TestContext.Current.TestOutputHelper?.WriteLine($"{shape.ByteLength} bytes of keys and values: {count}");
-        Assert.InRange(32.0 * count.LoadDifferentSectors, shape.ByteLength, 1.05 * shape.ByteLength);
-        Assert.InRange((double)(count.LoadBytes + count.StoreBytes), shape.ByteLength, 1.05 * shape.ByteLength);
+        // What must come from memory and what goes there, partial results of several splits included; then with all that is asked of the caches.
+        Assert.InRange(32.0 * count.LoadDifferentSectors + count.StoreBytes, shape.ByteLength, 1.03 * shape.ByteLength);
+        Assert.InRange(32.0 * count.LoadSectors + count.StoreBytes, shape.ByteLength, 1.05 * shape.ByteLength);
         Assert.True(count.LoadLeastSectors >= 0.95 * count.LoadSectors, count.ToString());
-        Assert.True(count.SharedWavefronts <= 1.02 * count.SharedLeastWavefronts, count.ToString());
+        Assert.True(count.SharedWavefronts == count.SharedLeastWavefronts, count.ToString());
     }
 
     [Theory]

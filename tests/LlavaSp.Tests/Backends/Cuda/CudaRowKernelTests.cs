@@ -118,12 +118,13 @@ public sealed class CudaRowKernelTests
         foreach ((int rows, int columns) in new[] { (70, 37), (16, 64), (17, 1), (33, 1030) })
         {
             float[] table = Random(rows * columns, 4);
+            WeightFormat format = pair.Operand == Element.F16 ? WeightFormat.F16 : WeightFormat.BF16;
             int[] ids = [rows - 1, 0, 8, 7, 15, 9, 9];
             foreach (Precision precision in CudaTesting.FullAndOperand)
             {
                 pair.Same(precision, ids.Length, columns, 0, (backend, y) =>
                 {
-                    using Weight w = backend.CreateWeight(new MatrixSource(rows, columns, table), pair.Operand == Element.F16 ? WeightFormat.F16 : WeightFormat.BF16);
+                    using Weight w = backend.CreateWeight(new MatrixSource(rows, columns, table), format);
                     backend.Embed(y, w, ids);
                 });
             }
@@ -165,7 +166,10 @@ public sealed class CudaRowKernelTests
                 operation();
                 float[] values = result.ToArray();
                 for (int i = 0; i < values.Length; i++)
-                    Assert.True(float.IsNaN(values[i]) == (wholeRow ? i / columns == 1 : i == columns + 3), $"{what} from {from} to {to}: element {i} is {values[i]}");
+                {
+                    bool expected = wholeRow ? i / columns == 1 : i == columns + 3;
+                    Assert.True(float.IsNaN(values[i]) == expected, $"{what} from {from} to {to}: element {i} is {values[i]}");
+                }
             }
         }
     }
