@@ -39,7 +39,7 @@ public sealed class HelpAndErrorTests
         { "unknown weight format 'int3'", ["describe", CliTool.Shapes, "--weights", "int3"] },
         { "unknown group size 48", ["describe", CliTool.Shapes, "--weights", "int4:48"] },
         { "--kv int4: choose one of f16, f32, int8", ["describe", CliTool.Shapes, "--kv", "int4"] },
-        { "cpu has no key-value cache of int8: leave --kv out, or use --device cuda", ["describe", CliTool.Shapes, "--kv", "int8", "--device", "cpu"] },
+        { "cpu has no key-value cache of int8: leave --kv out, or use --device cuda", ["describe", CliTool.Shapes, "--model", Model, "--kv", "int8", "--device", "cpu"] },
         { "--activations f16: choose one of f32, int8", ["describe", CliTool.Shapes, "--activations", "f16"] },
         { "--exif maybe: choose one of on, off", ["describe", CliTool.Shapes, "--exif", "maybe"] },
         { "--max-new-tokens 0", ["describe", CliTool.Shapes, "--max-new-tokens", "0"] },
