@@ -47,6 +47,10 @@ class FiberStacks {
 extern "C" {
 void __tsan_read_range(void* address, unsigned long bytes);
 void __tsan_write_range(void* address, unsigned long bytes);
+void AnnotateIgnoreReadsBegin(const char* file, int line);
+void AnnotateIgnoreReadsEnd(const char* file, int line);
+void AnnotateIgnoreWritesBegin(const char* file, int line);
+void AnnotateIgnoreWritesEnd(const char* file, int line);
 void AnnotateBenignRaceSized(const char* file, int line, const volatile void* memory, size_t bytes, const char* what);
 }
 #endif

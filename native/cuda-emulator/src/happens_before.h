@@ -59,4 +59,22 @@ inline void sanitize_write([[maybe_unused]] void* pointer, [[maybe_unused]] size
 #endif
 }
 
+/// While it lives, what the library does for itself in a thread of a kernel (intercepted calls such as memmove) is not
+/// taken for accesses of the kernel.
+class SanitizerLooksAway {
+  public:
+    SanitizerLooksAway() {
+#if EMULATOR_TSAN
+        AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+        AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+#endif
+    }
+    ~SanitizerLooksAway() {
+#if EMULATOR_TSAN
+        AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+        AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+#endif
+    }
+};
+
 }  // namespace emulator
