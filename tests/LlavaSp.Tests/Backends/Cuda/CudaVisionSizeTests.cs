@@ -12,7 +12,7 @@ namespace LlavaSp.Tests.Backends.Cuda;
 public sealed class CudaVisionSizeTests
 {
     private const int Grid = 24, Depth = 1024, Width = 512, Multiprocessors = 128;
-    private const ulong Cache = 4 << 20;
+    private const long Cache = 4 << 20;
 
     [Theory]
     [InlineData(SpatialMode.Pooling, WeightKind.Int4)]
