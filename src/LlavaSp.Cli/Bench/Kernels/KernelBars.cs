@@ -30,6 +30,7 @@ internal static class KernelBars
         ("gemv", "three blocks of 8 warps have 48 KB or more under way, where 20 KB hide the latency of the fastest memory"),
         ("spatial_tokens", "two blocks of 16 warps have 32 to 64 KB of weights under way, where 20 KB hide the latency of the fastest memory"),
         ("fusion_conv", "one block of 8 or 16 warps for each SM: more would raise the partial sums above their bound"),
+        ("fusion_attention", "one block of 8 warps for each token, 6 of a picture: registers are better spent than on blocks that do not exist"),
         ("patch_embedding", "one block of 16 warps: 73 blocks do not fill the SMs once"),
         ("sample_choose", "one block of all threads that fit"),
     ];

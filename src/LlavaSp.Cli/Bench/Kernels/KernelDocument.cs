@@ -47,6 +47,7 @@ internal static class KernelDocument
             ## Cards
             From public data sheets; dense tensor rates, f16 with float32 sums.
 
+
             """);
         Table(
             text, ["card", "architecture", "SMs", "GB/s", "f16 TFLOP/s", "int8 TOP/s", "L2 MB", "shared KB of an SM", "warps of an SM"],
