@@ -30,7 +30,11 @@ internal static class BenchKernelsCommand
                 ? count
                 : throw new LlavaSpException($"give a number from 1 to {MostMultiprocessors}"));
         Option<bool> json = Choices.Json();
-        var markdown = new Option<string>("--markdown") { Description = "Write the tables to this file as well, as docs/kernels.md has them", HelpName = "FILE" };
+        var markdown = new Option<string>("--markdown")
+        {
+            Description = "Write the tables to this file as well, as docs/kernels.md has them",
+            HelpName = "FILE",
+        };
         command.Add(device);
         command.Add(filter);
         command.Add(sms);
