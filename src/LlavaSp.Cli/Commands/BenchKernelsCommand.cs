@@ -31,7 +31,11 @@ internal static class BenchKernelsCommand
                 : throw new LlavaSpException($"give a number from 1 to {MostMultiprocessors}"));
         var measure = new Option<bool>("--measure") { Description = $"Time them by the device's clock, on {Emulator} as well: a rehearsal, its times mean nothing" };
         Option<bool> json = Choices.Json();
-        var markdown = new Option<string>("--markdown") { Description = "Write the tables to this file as well, as docs/kernels.md has them", HelpName = "FILE" };
+        var markdown = new Option<string>("--markdown")
+        {
+            Description = "Write the tables to this file as well, as docs/kernels.md has them",
+            HelpName = "FILE",
+        };
         command.Add(device);
         command.Add(filter);
         command.Add(sms);

@@ -6,7 +6,7 @@ using LlavaSp.Quantization;
 
 namespace LlavaSp.Cli.Bench.Kernels;
 
-/// <summary>What one token of the whole model launches and moves: the graph's own launches of a model with one layer and of one with two, weights empty.</summary>
+/// <summary>What one token of the whole model launches and moves, by the graph's own launches with one layer and with two, weights empty.</summary>
 /// <param name="Weights">Format, as on the command line.</param>
 /// <param name="Layers">Layers of the model.</param>
 /// <param name="LaunchesOfLayer">Launches of a layer.</param>

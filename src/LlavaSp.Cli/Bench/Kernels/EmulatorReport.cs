@@ -83,8 +83,8 @@ internal sealed class EmulatorReport(IReadOnlyList<EmulatorResult> results, Kern
     /// <summary>The paragraph on a whole token.</summary>
     public static string Text(DecodeStep step) => string.Create(
         CultureInfo.InvariantCulture,
-        $"One token of the whole decoder, {step.Weights} weights, at position {KernelCases.DecodeLength}: {step.LaunchesOfLayer} launches of each of {step.Layers} "
-        + $"layers, {step.Launches} in all; {step.MemoryBytes / Million:f1} MB from and to memory, {step.MemoryRatio:f3} of the "
+        $"One token of the whole decoder, {step.Weights} weights, at position {KernelCases.DecodeLength}: {step.LaunchesOfLayer} launches of each "
+        + $"of {step.Layers} layers, {step.Launches} in all; {step.MemoryBytes / Million:f1} MB from and to memory, {step.MemoryRatio:f3} of the "
         + $"{step.MinimumBytes / Million:f1} MB of weights ({step.WeightBytes / Million:f1}) and keys and values ({step.CacheBytes / Million:f1}).");
 
     /// <summary>Tables for a person.</summary>

@@ -54,7 +54,8 @@ internal static class KernelBars
         bool scatters = Scatters(result.Case.Kernel) is not null;
         if (!(result.SectorEfficiency >= SectorEfficiency) && !scatters) yield return $"{name}: {Percent(result.SectorEfficiency)} of its sectors are used";
         if (result.Conflicts > 0 && !scatters) yield return string.Create(CultureInfo.InvariantCulture, $"{name}: {result.Conflicts:f0} wavefronts too many");
-        if (result.Case.Bound == KernelBound.Memory && !(result.MemoryRatio <= MemoryRatio)) yield return $"{name}: {Percent(result.MemoryRatio)} of the least bytes";
+        if (result.Case.Bound == KernelBound.Memory && !(result.MemoryRatio <= MemoryRatio))
+            yield return $"{name}: {Percent(result.MemoryRatio)} of the least bytes";
         double occupancy = result.LeastOccupancy(budget);
         if (occupancy < Occupancy && Reason(result.Case.Kernel) is null) yield return $"{name}: occupancy {Percent(occupancy)} without a reason";
     }

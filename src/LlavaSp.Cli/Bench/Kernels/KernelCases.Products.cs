@@ -49,7 +49,9 @@ internal sealed partial class KernelCases
 
         string kernel = form.KernelName(linear.Format.Kind, linear.Format.GroupSize, int8Mma);
         long rows = linear.Gated ? 2L * n : n;
-        double x = integers ? m * (k + (double)linear.Format.Groups(k) * sizeof(float)) : (double)m * k * Bytes(normsItself ? Precision.Full : Precision.Operand);
+        double x = integers
+            ? m * (k + (double)linear.Format.Groups(k) * sizeof(float))
+            : (double)m * k * Bytes(normsItself ? Precision.Full : Precision.Operand);
         double bytes = rows * linear.Format.RowBytes(k) + x + (double)m * n * (Bytes(linear.To) + (linear.Residual ? sizeof(float) : 0))
             + sizeof(float) * ((linear.Bias ? n : 0) + (normsItself ? k : 0));
         Add(new KernelCase(stage, kernel, Invariant($"{what} {m} x {rows} x {k}"), _model, batch)
@@ -79,7 +81,8 @@ internal sealed partial class KernelCases
         (int m, int k) = (linear.M, linear.K);
         string kernel = linear.Norm ? "rms_norm_quantize_f32" : "quantize_rows_f16", what = linear.Norm ? "normalise, quantise" : "quantise";
         Precision from = linear.Norm ? Precision.Full : Precision.Operand;
-        double bytes = m * ((double)k * (Bytes(from) + sizeof(sbyte)) + (double)linear.Format.Groups(k) * sizeof(float)) + (linear.Norm ? k * sizeof(float) : 0);
+        double bytes = m * ((double)k * (Bytes(from) + sizeof(sbyte)) + (double)linear.Format.Groups(k) * sizeof(float))
+            + (linear.Norm ? k * sizeof(float) : 0);
         Add(stage, kernel, Invariant($"{what} {m} x {k}"), "", batch, launches, bytes, backend =>
         {
             CudaWeight weight = backend.CreateEmptyWeight(16, k, linear.Format, int8Mma: true);

@@ -22,8 +22,8 @@ internal sealed partial class KernelCases
         AddPatchEmbedding(batch);
         AddNorm(Vision, centred: true, rows, d, batch, 2 * layers);
         Add(
-            Vision, "vision_attention_64", Invariant($"{batch} x {Patches + 1} x {Patches + 1}, {_vision.Heads} heads of {d / _vision.Heads}"), "", batch, layers,
-            4.0 * rows * d * sizeof(ushort), backend =>
+            Vision, "vision_attention_64", Invariant($"{batch} x {Patches + 1} x {Patches + 1}, {_vision.Heads} heads of {d / _vision.Heads}"), "", batch,
+            layers, 4.0 * rows * d * sizeof(ushort), backend =>
             {
                 CudaTensor y = backend.CreateFilledTensor(rows, d, Precision.Operand), qkv = backend.CreateFilledTensor(rows, 3 * d, Precision.Operand);
                 return (() => backend.FullAttention(y, qkv, batch, _vision.Heads), [y, qkv]);
@@ -86,8 +86,8 @@ internal sealed partial class KernelCases
             foreach (WeightFormat format in Distinct(plans, static plan => plan.Vision))
             {
                 AddProduct(
-                    stage, "conv_linear", new Linear(tokens, _decoder.HiddenSize, columns, format) { Bias = mode == SpatialMode.Cropping, To = Precision.Full }, batch,
-                    1);
+                    stage, "conv_linear",
+                    new Linear(tokens, _decoder.HiddenSize, columns, format) { Bias = mode == SpatialMode.Cropping, To = Precision.Full }, batch, 1);
             }
         }
     }

@@ -78,8 +78,8 @@ internal sealed partial class KernelCases
 
     /// <summary>A kernel of an operation that is no product.</summary>
     private void Add(
-        string stage, string kernel, string shape, string weights, int batch, double launches, double bytes, Func<CudaBackend, (Action, IDisposable?[])> build,
-        double operations = 0, ArithmeticUnit unit = ArithmeticUnit.Scalar) => Add(new KernelCase(stage, kernel, shape, weights, batch)
+        string stage, string kernel, string shape, string weights, int batch, double launches, double bytes,
+        Func<CudaBackend, (Action, IDisposable?[])> build, double operations = 0, ArithmeticUnit unit = ArithmeticUnit.Scalar) => Add(new KernelCase(stage, kernel, shape, weights, batch)
         {
             Launches = launches,
             MinimumBytes = bytes,
@@ -96,7 +96,8 @@ internal sealed partial class KernelCases
     private void AddRows(
         string stage, string kernel, int rows, int columns, (Precision To, Precision From) types, int batch, double launches,
         Action<CudaBackend, CudaTensor, CudaTensor> operation, string what) => Add(
-            stage, kernel, Invariant($"{what} {rows} x {columns}"), "", batch, launches, (double)rows * columns * (Bytes(types.To) + Bytes(types.From)), backend =>
+            stage, kernel, Invariant($"{what} {rows} x {columns}"), "", batch, launches,
+            (double)rows * columns * (Bytes(types.To) + Bytes(types.From)), backend =>
             {
                 CudaTensor y = backend.CreateFilledTensor(rows, columns, types.To), x = backend.CreateFilledTensor(rows, columns, types.From);
                 return (() => operation(backend, y, x), [y, x]);

@@ -8,7 +8,7 @@ public sealed partial class CudaBackend
     // A small positive number as a half and as a float32, and harmless integers of 4 and 8 bits.
     private const uint Filling = 0x2c2c2c2c;
 
-    /// <summary>Whether <see cref="CreateWeight"/> only allocates: its source is not read. What is computed then means nothing; what is moved stays the same.</summary>
+    /// <summary>Whether <see cref="CreateWeight"/> only allocates: its source is not read. What is moved stays the same.</summary>
     internal bool LeavesWeightsEmpty { get; set; }
 
     /// <summary>

@@ -46,8 +46,11 @@ public sealed class KernelBarsTests
     [Fact]
     public void TheDocumentListsTheCases()
     {
-        string[] expected = [.. Cases.GroupBy(static kernel => kernel.Stage).SelectMany(static stage => stage).Select(static kernel => string.Join(" | ", EmulatorReport.CaseColumns.Select(column => column.Text(kernel)))
-            + " … " + EmulatorReport.Floors.Text(kernel))];
+        string[] expected =
+        [
+            .. Cases.GroupBy(static kernel => kernel.Stage).SelectMany(static stage => stage).Select(static kernel =>
+                string.Join(" | ", EmulatorReport.CaseColumns.Select(column => column.Text(kernel))) + " … " + EmulatorReport.Floors.Text(kernel)),
+        ];
         int columns = EmulatorReport.CaseColumns.Count;
         string[] listed =
         [
