@@ -175,9 +175,7 @@ bool is_fatbin(const void* image) { return begins_with(image, "\x50\xed\x55\xba"
 
 }  // namespace
 
-bool looks_like_image(const void* image) {
-    return is_fatbin(image) || begins_with(image, ELFMAG);
-}
+bool looks_like_image(const void* image) { return is_fatbin(image) || begins_with(image, ELFMAG); }
 
 size_t image_bytes(const void* image) {
     if (is_fatbin(image)) {

@@ -35,6 +35,9 @@ internal sealed record Card(
     /// <summary>The smallest second-level cache of the cards: what the emulator models.</summary>
     public static long SmallestCache { get; } = All.Min(card => card.CacheBytes);
 
+    /// <summary>The smallest of the other cards.</summary>
+    public static long LargeCache { get; } = All.Where(static card => card.CacheBytes != SmallestCache).Min(static card => card.CacheBytes);
+
     /// <summary>Seconds for the least bytes of a case.</summary>
     public double MemorySeconds(KernelCase kernel) => kernel.MinimumBytes / MemoryBytes;
 

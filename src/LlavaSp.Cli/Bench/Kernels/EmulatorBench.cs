@@ -13,6 +13,9 @@ internal sealed record EmulatorResult(KernelCase Case, int Threads, int SharedBy
     /// <summary>Bytes between memory and a second-level cache of <see cref="Card.SmallestCache"/>; NaN where too few blocks ran to tell.</summary>
     public required double MemoryBytes { get; init; }
 
+    /// <summary>The same behind a cache of <see cref="Card.LargeCache"/>, for a case that asks for more than the bar behind the small one; else NaN.</summary>
+    public double LargeCacheMemoryBytes { get; init; } = double.NaN;
+
     /// <summary>Bytes between the SMs and the second-level cache, in whole sectors.</summary>
     public required double CacheBytes { get; init; }
 
@@ -27,6 +30,12 @@ internal sealed record EmulatorResult(KernelCase Case, int Threads, int SharedBy
 
     /// <summary>What is moved against what must be; NaN where it was not counted, or where a launch is too small for it to matter.</summary>
     public double MemoryRatio => Case.Bound == KernelBound.Launch ? double.NaN : MemoryBytes / Case.MinimumBytes;
+
+    /// <summary>The same behind the larger cache; NaN where it was not asked for.</summary>
+    public double LargeCacheMemoryRatio => LargeCacheMemoryBytes / Case.MinimumBytes;
+
+    /// <summary>Whether it moves more than the bar allows behind the smallest cache.</summary>
+    public bool ExceedsSmallestCache => Case.Bound == KernelBound.Memory && !(MemoryRatio <= KernelBars.MemoryRatio);
 
     /// <summary>Share of an SM's warps that its blocks fill; NaN for a kernel that nvcc has not seen.</summary>
     public double Occupancy(KernelBudget budget, Card card) =>
@@ -62,7 +71,7 @@ internal sealed class EmulatorBench(CudaBackend backend)
         double scale = (double)prepared.Recorded.Blocks / count.CountedBlocks;
         List<SiteCount> global = MainLoops(sites.Where(static site => site.Access is AccessKind.Load or AccessKind.Store));
         List<SiteCount> shared = MainLoops(sites.Where(static site => site.Access is AccessKind.SharedLoad or AccessKind.SharedStore));
-        return new EmulatorResult(kernel, prepared.Recorded.Threads, prepared.Recorded.SharedBytes, prepared.Recorded.Blocks)
+        var result = new EmulatorResult(kernel, prepared.Recorded.Threads, prepared.Recorded.SharedBytes, prepared.Recorded.Blocks)
         {
             MemoryBytes = products ? double.NaN : count.MemoryBytesOfAllBlocks,
             CacheBytes = 32 * scale * (count.LoadSectors + count.StoreSectors),
@@ -70,6 +79,9 @@ internal sealed class EmulatorBench(CudaBackend backend)
             Conflicts = scale * shared.Sum(static site => (double)(site.Units - site.LeastUnits)),
             Mma = scale * (count.MmaF16 + count.MmaS8),
         };
+        return result.ExceedsSmallestCache
+            ? result with { LargeCacheMemoryBytes = Count(prepared.Recorded, blocks, Card.LargeCache).Count.MemoryBytesOfAllBlocks }
+            : result;
     }
 
     /// <summary>Bytes between memory and a small second-level cache in one launch that was recorded.</summary>

@@ -87,6 +87,9 @@ internal sealed class EmulatorReport(IReadOnlyList<EmulatorResult> results, Kern
         + $"of {step.Layers} layers, {step.Launches} in all; {step.MemoryBytes / Million:f1} MB from and to memory, {step.MemoryRatio:f3} of the "
         + $"{step.MinimumBytes / Million:f1} MB of weights ({step.WeightBytes / Million:f1}) and keys and values ({step.CacheBytes / Million:f1}).");
 
+    /// <summary>Cases that keep the bar of bytes only behind a larger cache than the smallest, in words.</summary>
+    public IEnumerable<string> WantLargerCache => results.Select(KernelBars.WantsLargerCache).OfType<string>();
+
     /// <summary>Tables for a person.</summary>
     public void WriteText()
     {
@@ -108,6 +111,7 @@ internal sealed class EmulatorReport(IReadOnlyList<EmulatorResult> results, Kern
         output.WriteLine($"counted by the emulator, launches planned for {multiprocessors} SMs; occupancy and floors (predicted, not measured): "
             + string.Join(" / ", Card.All.Select(static card => card.Name)));
         if (step is not null) output.WriteLine(Text(step));
+        foreach (string line in WantLargerCache) output.WriteLine($"wants a larger second-level cache: {line}");
         foreach (string line in Broken) output.WriteLine($"below its bar: {line}");
     }
 
@@ -144,6 +148,7 @@ internal sealed class EmulatorReport(IReadOnlyList<EmulatorResult> results, Kern
         }
 
         json.Texts("below_bar", Broken);
+        json.Texts("want_larger_cache", WantLargerCache);
     });
 
     private static KernelColumn<KernelCase> Text(string header, Func<KernelCase, string> value) =>

@@ -54,11 +54,21 @@ internal static class KernelBars
         bool scatters = Scatters(result.Case.Kernel) is not null;
         if (!(result.SectorEfficiency >= SectorEfficiency) && !scatters) yield return $"{name}: {Percent(result.SectorEfficiency)} of its sectors are used";
         if (result.Conflicts > 0 && !scatters) yield return string.Create(CultureInfo.InvariantCulture, $"{name}: {result.Conflicts:f0} wavefronts too many");
-        if (result.Case.Bound == KernelBound.Memory && !(result.MemoryRatio <= MemoryRatio))
+        if (result.ExceedsSmallestCache && !KeepsBytesInLargeCache(result))
             yield return $"{name}: {Percent(result.MemoryRatio)} of the least bytes";
         double occupancy = result.LeastOccupancy(budget);
         if (occupancy < Occupancy && Reason(result.Case.Kernel) is null) yield return $"{name}: occupancy {Percent(occupancy)} without a reason";
     }
+
+    /// <summary>What keeps the bar only where the second-level cache is larger than the smallest of the cards, in words; else null.</summary>
+    public static string? WantsLargerCache(EmulatorResult result) => !result.ExceedsSmallestCache || !KeepsBytesInLargeCache(result)
+        ? null
+        : string.Create(
+            CultureInfo.InvariantCulture,
+            $"{result.Case.Name}: {result.MemoryRatio:f3} of the least bytes, {result.LargeCacheMemoryRatio:f3} with {Card.LargeCache >> 20} MB");
+
+    // Several pictures may have more features than the smallest card's cache holds; one has not.
+    private static bool KeepsBytesInLargeCache(EmulatorResult result) => result.Case.Batch > 1 && result.LargeCacheMemoryRatio <= MemoryRatio;
 
     private static string Percent(double share) => string.Create(CultureInfo.InvariantCulture, $"{100 * share:f1} %");
 }

@@ -74,8 +74,18 @@ internal static class KernelDocument
         foreach (string kernel in report.Kernels.Where(static kernel => KernelBars.Scatters(kernel) is not null))
             text.Append(CultureInfo.InvariantCulture, $"\n`{kernel}` has no bar for sectors and conflicts: {KernelBars.Scatters(kernel)}.\n");
         text.Append("\n## Bars\n");
-        string[] broken = [.. report.Broken];
-        text.Append(broken.Length == 0 ? "All hold.\n" : "These do not hold yet:\n");
+        string[] larger = [.. report.WantLargerCache], broken = [.. report.Broken];
+        if (larger.Length > 0)
+        {
+            text.Append(
+                CultureInfo.InvariantCulture,
+                $"Of four pictures at once, these keep the bar of bytes with {Card.LargeCache >> 20} MB of second-level cache, as the larger cards have, and not with "
+                + $"{Card.SmallestCache >> 20} MB. The emulator runs one block after the other; on a card those that share weights run at once.\n");
+            foreach (string line in larger) text.Append(CultureInfo.InvariantCulture, $"- {line}\n");
+            text.Append('\n');
+        }
+
+        text.Append(broken.Length == 0 ? larger.Length == 0 ? "All hold.\n" : "All others hold.\n" : "These do not hold yet:\n");
         foreach (string line in broken) text.Append(CultureInfo.InvariantCulture, $"- {line}\n");
         return text.ToString();
     }
