@@ -21,6 +21,14 @@ DEVICE int tile_index(int row, int chunk) {
     return row * Width + (chunk ^ chunk_mask<Width>(row)) * 8;
 }
 
+/// The same where lanes store 8 bytes of two neighbouring chunks at a time: those of four rows lie in different banks.
+template <int Width>
+DEVICE int wide_tile_index(int row, int chunk) {
+    constexpr int kChunks = Width / 8, kRowsOfLine = kChunks < 8 ? 8 / kChunks : 1;
+    constexpr int kPairs = (kChunks < 8 ? kChunks : 8) / 2;
+    return row * Width + (chunk ^ row / kRowsOfLine % kPairs * 2) * 8;
+}
+
 /// Copies 8 halves to shared memory, zeros from `count` on. aligned: source is 16-byte aligned and count a multiple of
 /// 8: the copy is asynchronous; else it goes element by element. Either way it is there after cp_async_commit,
 /// cp_async_wait and a barrier.

@@ -263,14 +263,25 @@ DEVICE void store_rows(QueryRows<Width, Tiles>& state, f16* tile, int rows, int 
         return;
     }
     f16* destination = static_cast<f16*>(output);
+    constexpr bool kWide = Tiles::kRun == 4;
+    const auto halves = [&](int j, int r) {
+        const f32x2 pair = scaled_pair(j, r);
+        return element == kElementBF16 ? to_bf16x2(pair.x, pair.y).bits : to_f16x2(pair.x, pair.y).bits;
+    };
+    const auto at = [](int row, int chunk) {
+        return kWide ? wide_tile_index<Width>(row, chunk) : tile_index<Width>(row, chunk);
+    };
 #pragma unroll
-    for (int j = 0; j < Width / 8; j++) {
+    for (int j = 0; j < Width / 8; j += kWide ? 2 : 1) {
         const int column = Tiles::pair_column(j, t);
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            const f32x2 pair = scaled_pair(j, r);
-            sts(reinterpret_cast<f16x2*>(tile + tile_index<Width>(g + 8 * r, column / 8) + column % 8),
-                f16x2{element == kElementBF16 ? to_bf16x2(pair.x, pair.y).bits : to_f16x2(pair.x, pair.y).bits});
+            f16* to = tile + at(g + 8 * r, column / 8) + column % 8;
+            if constexpr (kWide) {
+                sts(reinterpret_cast<u32x2*>(to), u32x2{halves(j, r), halves(j + 1, r)});
+            } else {
+                sts(reinterpret_cast<uint32_t*>(to), halves(j, r));
+            }
         }
     }
     warp_barrier();
@@ -279,7 +290,7 @@ DEVICE void store_rows(QueryRows<Width, Tiles>& state, f16* tile, int rows, int 
         for (int i = lane; i < 16 * (Width / 8); i += kWarp) {
             const int row = i / (Width / 8), chunk = i % (Width / 8);
             if (row >= rows || chunk * 8 >= head_dim) continue;
-            const u32x4 value = lds(reinterpret_cast<const u32x4*>(tile + tile_index<Width>(row, chunk)));
+            const u32x4 value = lds(reinterpret_cast<const u32x4*>(tile + at(row, chunk)));
             stg(reinterpret_cast<u32x4*>(destination + row_at(row) + chunk * 8), value);
         }
     } else {
@@ -287,7 +298,7 @@ DEVICE void store_rows(QueryRows<Width, Tiles>& state, f16* tile, int rows, int 
         for (int i = lane; i < 16 * Width; i += kWarp) {
             const int row = i / Width, column = i % Width;
             if (row >= rows || column >= head_dim) continue;
-            stg(destination + row_at(row) + column, lds(tile + tile_index<Width>(row, column / 8) + column % 8));
+            stg(destination + row_at(row) + column, lds(tile + at(row, column / 8) + column % 8));
         }
     }
 }

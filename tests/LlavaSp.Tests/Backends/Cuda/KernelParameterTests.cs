@@ -131,7 +131,7 @@ public sealed class KernelParameterTests
     /// <summary>A table of kernels is otherwise made by the first operation that needs it: any class here that is built from the module.</summary>
     private static void CreateTables(CudaBackend backend)
     {
-        foreach (Type type in typeof(CudaBackend).Assembly.GetTypes().Where(type => type.Namespace == typeof(CudaBackend).Namespace))
+        foreach (Type type in typeof(CudaBackend).Assembly.GetTypes().Where(type => type.Namespace == typeof(CudaBackend).Namespace && !type.IsNested))
         {
             foreach (ConstructorInfo constructor in type.GetConstructors())
             {
@@ -163,6 +163,9 @@ public sealed class KernelParameterTests
                 {
                     using Tensor x = CudaTesting.Tensor(backend, precision, 1, 64, new float[64]), y = backend.CreateTensor(1, 16);
                     backend.Product((CudaTensor)y, (CudaTensor)x, (CudaWeight)weight, default, null, gated: false, form);
+                    if (form.Kind != LinearKind.Integer) continue;
+                    using Tensor norm = CudaTesting.Tensor(backend, Precision.Full, 1, 64, new float[64]);
+                    backend.Quantized((CudaTensor)x, weight.Format.GroupSize, (CudaTensor)norm, 1e-5f);
                 }
             }
         }
