@@ -34,6 +34,26 @@ TEST_F(CountingTest, UncoalescedStore) {
     EXPECT_EQ(64u * 96 / 8, c.store_different_sectors);
 }
 
+TEST_F(CountingTest, UncoalescedLoad) {
+    const Buffer<float> x(random_values(64 * 96, 1)), y(64 * 96);
+    lspEmulatorCountBegin(0);
+    CU(run_grid("traffic_transpose_gather", {3, 2, 1}, 1024, 0, y.at(), x.at(), 64, 96));
+    const LspEmulatorCount c = end();
+    EXPECT_EQ(x.values()[7 * 96 + 5], y.values()[5 * 64 + 7]);
+    EXPECT_EQ(64u * 96 * 4, c.load_bytes);
+    EXPECT_EQ(64u * 96, c.load_sectors);
+    EXPECT_EQ(64u * 96 / 8, c.load_least_sectors);
+    // The blocks of a column of tiles use what each other fetched: no byte is needed that lies nowhere in x.
+    EXPECT_EQ(64u * 96 / 8, c.load_different_sectors);
+    EXPECT_EQ(c.store_least_sectors, c.store_sectors);
+    // And the place in the code is named.
+    LspEmulatorSite sites[4];
+    ASSERT_EQ(2, lspEmulatorCountSites(sites, 4));
+    const LspEmulatorSite& load = sites[0].access == 0 ? sites[0] : sites[1];
+    EXPECT_EQ(0, load.access);
+    EXPECT_EQ(8 * load.least_units, load.units);
+}
+
 TEST_F(CountingTest, BankConflicts) {
     const Buffer<float> x(64 * 96), y(64 * 96);
     lspEmulatorCountBegin(0);

@@ -29,6 +29,13 @@ KERNEL(traffic_transpose_naive, 1024, 1)(float* y, const float* x, int rows, int
 }
 REGISTER_KERNEL(traffic_transpose_naive);
 
+// The other way: every lane loads from a sector of its own.
+KERNEL(traffic_transpose_gather, 1024, 1)(float* y, const float* x, int rows, int columns) {
+    const int row = block_y() * 32 + lane_id(), column = block_x() * 32 + warp_id();
+    stg(y + int64_t(column) * rows + row, ldg(x + int64_t(row) * columns + column));
+}
+REGISTER_KERNEL(traffic_transpose_gather);
+
 // y = x, 16 bytes a lane, through shared memory by cp.async; each block reads all of x [n].
 KERNEL(traffic_copy, 128, 1)(float* y, const float* x, int n) {
     u32x4* mine = reinterpret_cast<u32x4*>(shared_memory()) + thread_x();
