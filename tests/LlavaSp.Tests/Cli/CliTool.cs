@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using LlavaSp.Tests.Backends.Cuda;
 
 namespace LlavaSp.Tests.Cli;
 
@@ -17,6 +18,12 @@ internal sealed record CliResult(int ExitCode, string Output, string Error)
             Assert.Equal(JsonValueKind.Object, document.RootElement.ValueKind);
             return document.RootElement.Clone();
         }
+    }
+
+    /// <summary>Skips the test where the emulator was not built; any other error is left to the test.</summary>
+    public void SkipWithoutEmulator()
+    {
+        if (Error.Contains(CudaTesting.EmulatorMissing, StringComparison.Ordinal)) Assert.Skip(Error);
     }
 
     /// <summary>Asserts a refusal: exit code 2, nothing on standard output, one line that holds <paramref name="message"/>.</summary>

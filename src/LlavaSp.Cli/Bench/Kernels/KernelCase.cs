@@ -74,7 +74,7 @@ internal sealed record KernelCase(string Stage, string Kernel, string Shape, str
     public string Name => $"{Stage}: {Kernel}, {Shape}{(Weights.Length > 0 ? $", {Weights}" : "")}, batch {Batch}";
 }
 
-/// <summary>A case on a device: its memory, and its launch. Only one at a time on a backend.</summary>
+/// <summary>A case on a device: its memory, and its launch. Several on a backend are disposed together: what their operations freed goes with the first.</summary>
 internal sealed class PreparedCase : IDisposable
 {
     private readonly CudaBackend _backend;

@@ -55,8 +55,8 @@ internal sealed unsafe class CudaDevice : IDisposable
     /// <summary>The maker's name.</summary>
     public string Name { get; }
 
-    /// <summary>Number of SMs, by which grids are chosen: tests set that of another device.</summary>
-    public int Multiprocessors { get; set; }
+    /// <summary>Number of SMs, by which grids are chosen.</summary>
+    public int Multiprocessors { get; }
 
     /// <summary>Most shared memory of a block, in bytes.</summary>
     public int MaxSharedBytes { get; }

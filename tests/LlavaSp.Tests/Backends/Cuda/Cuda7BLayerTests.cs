@@ -173,12 +173,7 @@ public sealed class Cuda7BLayerTests(ITestOutputHelper output)
     private static Decoder LoadDecoder(IBackend backend, TensorCatalog catalog, DecoderConfig config, string weights) =>
         LlavaSp.Graph.Decoder.Load(backend, catalog, config, WeightPlan.For(WeightFormat.Parse(weights)));
 
-    private static CudaBackend Cuda(bool int8Activations)
-    {
-        CudaBackend cuda = CudaTesting.Create(int8Activations: int8Activations);
-        cuda.Device.Multiprocessors = Multiprocessors;
-        return cuda;
-    }
+    private static CudaBackend Cuda(bool int8Activations) => CudaTesting.Create(int8Activations: int8Activations, multiprocessors: Multiprocessors);
 
     /// <summary>Opens the tensors of a model with these parts anew each time.</summary>
     private static Func<TensorCatalog> Catalog(DecoderConfig decoder, VisionConfig vision, SpatialConfig? spatial) => () =>

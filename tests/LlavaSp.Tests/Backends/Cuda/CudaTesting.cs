@@ -14,24 +14,29 @@ internal static class CudaTesting
 {
     public static string Device => Environment.GetEnvironmentVariable("LLAVA_SP_TEST_CUDA") is { Length: > 0 } name ? name : "cuda-emulator";
 
+    /// <summary>What is said where the emulator was not built: the one reason to skip its tests.</summary>
+    public const string EmulatorMissing = "the CUDA emulator was not found";
+
     /// <summary>Both precisions of what operations read and write.</summary>
     public static readonly Precision[] FullAndOperand = [Precision.Full, Precision.Operand];
 
     /// <summary>
     /// The backend, activations never below 16 bits unless wanted, operands as the weights want them; skips the test only where the emulator was not built.
     /// </summary>
-    public static CudaBackend Create(long? segmentBytes = null, bool int8Activations = false, WeightFormat? weights = null)
+    public static CudaBackend Create(
+        long? segmentBytes = null, bool int8Activations = false, WeightFormat? weights = null, int? multiprocessors = null, string? device = null)
     {
+        device ??= Device;
         try
         {
-            CudaLibrary.Open(Device == "cuda-emulator");
+            CudaLibrary.Open(device == "cuda-emulator");
         }
-        catch (DeviceException e) when (e.Message.Contains("was not found", StringComparison.Ordinal))
+        catch (DeviceException e) when (e.Message.Contains(EmulatorMissing, StringComparison.Ordinal))
         {
             Assert.Skip(e.Message);
         }
 
-        var backend = new CudaBackend(new DeviceOptions(Device, Int8Activations: int8Activations), segmentBytes);
+        var backend = new CudaBackend(new DeviceOptions(device, Int8Activations: int8Activations), segmentBytes, multiprocessors);
         if (weights is { } format) backend.UseWeights(format);
         return backend;
     }
@@ -76,10 +81,10 @@ internal static class CudaTesting
 /// <summary>The same operation on the CUDA backend and on the reference.</summary>
 /// <param name="int8Activations">Whether 8-bit weights lie as products with 8-bit activations want them.</param>
 /// <param name="operand">F16 or BF16.</param>
-internal sealed class CudaPair(bool int8Activations = false, Element operand = Element.F16) : IDisposable
+internal sealed class CudaPair(bool int8Activations = false, Element operand = Element.F16, int? multiprocessors = null) : IDisposable
 {
-    public CudaBackend Cuda { get; } =
-        CudaTesting.Create(int8Activations: int8Activations, weights: operand == Element.BF16 ? WeightFormat.BF16 : null);
+    public CudaBackend Cuda { get; } = CudaTesting.Create(
+        int8Activations: int8Activations, weights: operand == Element.BF16 ? WeightFormat.BF16 : null, multiprocessors: multiprocessors);
 
     /// <summary>What <see cref="Precision.Operand"/> is.</summary>
     public Element Operand => operand;

@@ -98,8 +98,7 @@ public sealed class CudaVisionSizeTests
     [InlineData(SpatialMode.Cropping, WeightKind.Int4)]
     public void AllKernelsAreStreamedFromMemoryOnce(SpatialMode mode, WeightKind kind)
     {
-        using CudaPair pair = new();
-        pair.Cuda.Device.Multiprocessors = Multiprocessors;
+        using CudaPair pair = new(multiprocessors: Multiprocessors);
         int[] sizes = [4, 8, 12, 16, 20, 24];
         SpatialConvolution[] convolutions = [.. sizes.Select(k => new SpatialConvolution(k, Unwritten(pair, Width, k * k * Depth, kind)))];
         using Tensor x = CudaTesting.Tensor(pair.Cuda, Precision.Operand, Grid * Grid, Depth, new float[Grid * Grid * Depth]);
@@ -119,9 +118,8 @@ public sealed class CudaVisionSizeTests
     public void ConvCMIsStreamedFromMemoryOnce(WeightKind kind)
     {
         const int count = 6, kernel = 16, positions = 25;
-        using CudaPair pair = new();
+        using CudaPair pair = new(multiprocessors: Multiprocessors);
         CudaBackend cuda = pair.Cuda;
-        cuda.Device.Multiprocessors = Multiprocessors;
         using CudaWeight conv = Unwritten(pair, Width, kernel * kernel * Depth, kind), linear = Unwritten(pair, Width, Width, WeightKind.F16);
         using Tensor vector = Tensor(cuda, 1, Width, new float[Width]), t = Tensor(cuda, count, Width, new float[count * Width]);
         using Tensor x = CudaTesting.Tensor(cuda, Precision.Operand, Grid * Grid, Depth, new float[Grid * Grid * Depth]), y = cuda.CreateTensor(count, 2 * Width);

@@ -80,17 +80,5 @@ public sealed class KernelBarsTests
             || (kernel.Stage == "decode" && kernel.Batch == 1 && kernel.Weights == "int4:64");
     }
 
-    private static CudaBackend Emulator()
-    {
-        try
-        {
-            CudaLibrary.Open(emulator: true);
-        }
-        catch (DeviceException e) when (e.Message.Contains("was not found", StringComparison.Ordinal))
-        {
-            Assert.Skip(e.Message);
-        }
-
-        return new CudaBackend(new DeviceOptions("cuda-emulator"), segmentBytes: null, Multiprocessors);
-    }
+    private static CudaBackend Emulator() => CudaTesting.Create(multiprocessors: Multiprocessors, device: "cuda-emulator");
 }
