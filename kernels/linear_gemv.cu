@@ -1,7 +1,7 @@
 // Matrix products of few rows: y [m, n] = activation(x [m, k] W [n, k]^T + bias) + residual, m at most 8 (gemv_*), 16
-// (gemv16_*) or 32 (gemv32_*). With `norm`, x is RMSNorm(x) * norm, made by every block for itself while it stages x.
-// The gated form (gemv2_*, gemv16_*, gemv32_* with gated = 1) takes W [2 n, k], gate above up, and gives silu(gate) *
-// up.
+// (gemv16_*) or 32 (gemv32_*). With `norm`, x is RMSNorm(x) * norm, with `x_activation` GELU(x) (or quick-GELU), made
+// by every block for itself while it stages x. The gated form (gemv2_*, gemv16_*, gemv32_* with gated = 1) takes W [2
+// n, k], gate above up, and gives silu(gate) * up.
 //
 // Callers: every product of the decode step (q/k/v, output, gate and up, down, logits), the spatial tokens' linear
 // layers.
@@ -39,12 +39,13 @@ constexpr int kBlocks = 3;
 /// Floats between two tokens in the reduction: 16 outputs, padded so that a warp's stores meet no bank twice.
 constexpr int kReduceStride = 20;
 
-/// x [m, k] as a block sees it: float32, or where the number of its element type is not 0, T.
+/// x [m, k] as a block sees it: float32, or where the number of its element type is not 0, T. The norm comes before the
+/// activation.
 template <typename T>
 struct Source {
     const void* x;
     const float* norm;  // [k] or null
-    int element, ld, rows, columns;
+    int element, ld, rows, columns, activation;
 };
 
 /// Four elements of row `row` from `column` (a multiple of 4), zero beyond the columns.
@@ -106,6 +107,10 @@ DEVICE void stage_source(const Source<T>& source, const float* factors, int firs
                 const float weights[4] = {weight.x, weight.y, weight.z, weight.w};
 #pragma unroll
                 for (int e = 0; e < 4; e++) v[e] = column + e < source.columns ? v[e] * factor * weights[e] : 0;
+            }
+            if (source.activation) {
+#pragma unroll
+                for (int e = 0; e < 4; e++) v[e] = activate(v[e], source.activation);
             }
             T* at = to + row * stride + i;
             if constexpr (Swapped) {
@@ -280,17 +285,17 @@ DEVICE void run(const u32x4* packed, const uint32_t* scales, const Source<typena
 }
 }  // namespace linear_gemv
 
-#define GEMV_KERNEL(name, Unit, row_tiles, token_tiles, slots, blocks)                                             \
-    KERNEL(name, linear_gemv::kThreads, blocks)                                                                    \
-    (const u32x4* packed, const uint32_t* scales, const void* x, const float* norm, const float* bias,             \
-     const void* residual, void* y, int x_element, int x_ld, int residual_element, int residual_ld, int y_element, \
-     int y_ld, int m, int n, int k, int group, int activation, int gated, int chunk, float epsilon) {              \
-        linear_gemv::run<Unit, row_tiles, token_tiles, slots>(                                                     \
-            packed, scales, linear_gemv::Source<Unit::Element>{x, norm, x_element, x_ld, m, k}, epsilon,           \
-            Epilogue<Unit::Element>{bias, residual, y, residual_element, residual_ld, y_element, y_ld, m, n,       \
-                                    activation},                                                                   \
-            group, gated, chunk);                                                                                  \
-    }                                                                                                              \
+#define GEMV_KERNEL(name, Unit, row_tiles, token_tiles, slots, blocks)                                                 \
+    KERNEL(name, linear_gemv::kThreads, blocks)                                                                        \
+    (const u32x4* packed, const uint32_t* scales, const void* x, const float* norm, const float* bias,                 \
+     const void* residual, void* y, int x_element, int x_ld, int x_activation, int residual_element, int residual_ld,  \
+     int y_element, int y_ld, int m, int n, int k, int group, int activation, int gated, int chunk, float epsilon) {   \
+        linear_gemv::run<Unit, row_tiles, token_tiles, slots>(                                                         \
+            packed, scales, linear_gemv::Source<Unit::Element>{x, norm, x_element, x_ld, m, k, x_activation}, epsilon, \
+            Epilogue<Unit::Element>{bias, residual, y, residual_element, residual_ld, y_element, y_ld, m, n,           \
+                                    activation},                                                                       \
+            group, gated, chunk);                                                                                      \
+    }                                                                                                                  \
     REGISTER_KERNEL(name)
 
 GEMV_KERNEL(gemv_f16, F16Unit, 1, 1, 2, linear_gemv::kBlocks);

@@ -213,6 +213,19 @@ public interface IBackend : IDisposable
         Linear(destination, normed, weight, epilogue);
     }
 
+    /// <summary>Activation and product, the end of the spatial tokens: destination [m, n] = epilogue(activation(source [m, k]) * weight [n, k]^T).</summary>
+    /// <param name="destination">May not be one of the others.</param>
+    /// <param name="activated">[m, k] scratch, undefined afterwards: a backend that fuses the two does not need it.</param>
+    /// <param name="source">[m, k].</param>
+    /// <param name="activation">What precedes the product, element by element.</param>
+    /// <param name="weight">[n, k].</param>
+    /// <param name="epilogue">What follows the product.</param>
+    void ActivationLinear(Tensor destination, Tensor activated, Tensor source, Activation activation, Weight weight, Epilogue epilogue = default)
+    {
+        Activate(activated, source, activation);
+        Linear(destination, activated, weight, epilogue);
+    }
+
     /// <summary>RMSNorm, product and SwiGLU: destination [m, n] = silu(g) * u with g, u side by side in rmsNorm(source [m, k]) * weight [2n, k]^T.</summary>
     /// <param name="destination">May not be one of the others.</param>
     /// <param name="gateUp">[m, 2n] scratch, undefined afterwards.</param>
@@ -257,7 +270,7 @@ public interface IBackend : IDisposable
     /// </summary>
     void DetailFusion(Tensor destination, Tensor tokens, Tensor features, int tiles, DetailFusionWeights weights, ITraceSink? trace);
 
-    /// <summary>destination = activation(source), element by element (the GELU between fusion and conv_linear).</summary>
+    /// <summary>destination = activation(source), element by element.</summary>
     void Activate(Tensor destination, Tensor source, Activation activation);
 
     /// <summary>destination [ids, d] = rows of the embedding table.</summary>

@@ -64,8 +64,7 @@ internal sealed class SpatialTokens : IDisposable
         Tensor linearIn = fused ?? tokens;
         TraceTiles(trace, "sp.conv_linear_in", linearIn, tiles);
         using Tensor activated = _backend.CreateTensor(rows, linearIn.Columns, Precision.Operand);
-        _backend.Activate(activated, linearIn, Activation.Gelu);
-        _backend.Linear(destination, activated, _linear, new Epilogue(_linearBias));
+        _backend.ActivationLinear(destination, activated, linearIn, Activation.Gelu, _linear, new Epilogue(_linearBias));
         TraceTiles(trace, "sp.tokens", destination, tiles);
     }
 

@@ -68,8 +68,8 @@ TEST_F(ModelKernelsTest, Streaming) {
             const int chunk = form.m <= 2 ? 2048 : 512;
             const unsigned shared = std::max(128u + unsigned(form.m * (chunk + 8) * 2), 8u * form.outputs * 44u);
             check(std::string(form.name) + "_" + kWeights[i], {unsigned(n / form.outputs), 1, 1}, 256, shared,
-                  packed.at(), i == 0 ? none : scales.at(), x.at(), none, none, none, y.at(), 1, k, 0, 0, 0, n, form.m,
-                  n, k, i == 0 ? 0 : kGroup, 0, 0, chunk, kNoEpsilon);
+                  packed.at(), i == 0 ? none : scales.at(), x.at(), none, none, none, y.at(), 1, k, 0, 0, 0, 0, n,
+                  form.m, n, k, i == 0 ? 0 : kGroup, 0, 0, chunk, kNoEpsilon);
         }
     }
 }

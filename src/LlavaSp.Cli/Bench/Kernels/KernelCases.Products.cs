@@ -27,6 +27,9 @@ internal sealed partial class KernelCases
         /// <summary>Whether x is normalised first, from float32.</summary>
         public bool Norm { get; init; }
 
+        /// <summary>What is done with x first, from float32.</summary>
+        public Activation SourceActivation { get; init; }
+
         /// <summary>Whether W holds gates and ups.</summary>
         public bool Gated { get; init; }
 
@@ -41,6 +44,14 @@ internal sealed partial class KernelCases
         _model = linear.Int8Activations ? linear.Format.ToString() : $"{linear.Format}, f16 activations";
         bool int8Mma = linear.Format.Kind == WeightKind.Int8 && linear.Int8Activations, fusesNorm = linear.Norm && LinearPlan.FusesNorm(m, int8Mma);
         if (linear.Norm && !fusesNorm) AddNorm(stage, centred: false, m, k, batch, launches);
+        bool activates = linear.SourceActivation != Activation.None, activatesItself = activates && LinearPlan.FusesActivation(m);
+        if (activates && !activatesItself)
+        {
+            AddRows(
+                stage, "activate_f16_f32", m, k, (Precision.Operand, Precision.Full), batch, launches,
+                (backend, to, from) => backend.Activate(to, from, linear.SourceActivation), "activate");
+        }
+
         LinearForm form = LinearPlan.Choose(m, n, _multiprocessors, int8Mma, linear.Gated);
         bool integers = form.Kind == LinearKind.Integer;
         // Where x becomes integers, the norm is a part of that.
@@ -51,7 +62,7 @@ internal sealed partial class KernelCases
         long rows = linear.Gated ? 2L * n : n;
         double x = integers
             ? m * (k + (double)linear.Format.Groups(k) * sizeof(float))
-            : (double)m * k * Bytes(normsItself ? Precision.Full : Precision.Operand);
+            : (double)m * k * Bytes(normsItself || activatesItself ? Precision.Full : Precision.Operand);
         double bytes = rows * linear.Format.RowBytes(k) + x + (double)m * n * (Bytes(linear.To) + (linear.Residual ? sizeof(float) : 0))
             + sizeof(float) * ((linear.Bias ? n : 0) + (normsItself ? k : 0));
         Add(new KernelCase(stage, kernel, Invariant($"{what} {m} x {rows} x {k}"), _model, batch)
@@ -60,17 +71,18 @@ internal sealed partial class KernelCases
             MinimumBytes = bytes,
             Operations = 2.0 * m * rows * k,
             Unit = integers ? ArithmeticUnit.TensorInt8 : ArithmeticUnit.TensorF16,
-            Product = fusesNorm || linear.Gated || integers ? null : new MatrixProduct(m, n, k),
+            Product = fusesNorm || activatesItself || linear.Gated || integers ? null : new MatrixProduct(m, n, k),
             Prepare = backend =>
             {
                 CudaWeight weight = backend.CreateEmptyWeight(rows, k, linear.Format, int8Mma);
-                CudaTensor source = backend.CreateFilledTensor(m, k, fusesNorm ? Precision.Full : Precision.Operand);
+                CudaTensor source = backend.CreateFilledTensor(m, k, fusesNorm || activatesItself ? Precision.Full : Precision.Operand);
                 CudaTensor y = backend.CreateFilledTensor(m, n, linear.To);
                 CudaTensor? bias = linear.Bias ? backend.CreateFilledTensor(1, n) : null, norm = fusesNorm ? backend.CreateFilledTensor(1, k) : null;
                 var epilogue = new Epilogue(bias, linear.Activation, linear.Residual ? y : null);
                 CudaBackend.InputNorm? input = norm is null ? null : new CudaBackend.InputNorm(norm, 1e-5f);
+                Activation activation = activatesItself ? linear.SourceActivation : Activation.None;
                 return new PreparedCase(
-                    backend, kernel, () => backend.Product(y, source, weight, epilogue, input, linear.Gated, null), weight, source, y, bias, norm);
+                    backend, kernel, () => backend.Product(y, source, weight, epilogue, input, linear.Gated, null, activation), weight, source, y, bias, norm);
             },
         });
     }

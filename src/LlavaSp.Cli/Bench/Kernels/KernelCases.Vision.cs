@@ -80,14 +80,15 @@ internal sealed partial class KernelCases
             foreach (WeightFormat format in Distinct(plans, static plan => plan.Spatial)) AddConvolutions(stage, mode, format, batch);
             int columns = mode == SpatialMode.Cropping ? 2 * width : width;
             if (mode == SpatialMode.Cropping) AddFusion(stage, plans, batch);
-            AddRows(
-                stage, "activate_f16_f32", tokens, columns, (Precision.Operand, Precision.Full), batch, 1,
-                static (backend, y, x) => backend.Activate(y, x, Activation.Gelu), "GELU");
             foreach (WeightFormat format in Distinct(plans, static plan => plan.Vision))
             {
                 AddProduct(
-                    stage, "conv_linear",
-                    new Linear(tokens, _decoder.HiddenSize, columns, format) { Bias = mode == SpatialMode.Cropping, To = Precision.Full }, batch, 1);
+                    stage, "GELU, conv_linear",
+                    new Linear(tokens, _decoder.HiddenSize, columns, format)
+                    {
+                        SourceActivation = Activation.Gelu, Bias = mode == SpatialMode.Cropping, To = Precision.Full,
+                    },
+                    batch, 1);
             }
         }
     }

@@ -35,6 +35,19 @@ public sealed partial class CudaBackend
     }
 
     /// <inheritdoc/>
+    public void ActivationLinear(Tensor destination, Tensor activated, Tensor source, Activation activation, Weight weight, Epilogue epilogue = default)
+    {
+        if (LinearPlan.FusesActivation(source.Rows))
+        {
+            Product(Of(destination), Of(source), Of(weight), epilogue, null, gated: false, null, activation);
+            return;
+        }
+
+        Activate(activated, source, activation);
+        Linear(destination, activated, weight, epilogue);
+    }
+
+    /// <inheritdoc/>
     public void GatedNormLinear(Tensor destination, Tensor gateUp, Tensor normed, Tensor source, Tensor normWeight, float epsilon, Weight weight)
     {
         bool fuses = LinearPlan.FusesNorm(source.Rows, Of(weight).Int8Mma);
@@ -69,7 +82,8 @@ public sealed partial class CudaBackend
 
     /// <summary>As the public ones, in a form of the caller's choice: for tests and benchmarks.</summary>
     internal void Product(
-        CudaTensor y, CudaTensor x, CudaWeight weight, Epilogue epilogue, InputNorm? norm, bool gated, LinearForm? wanted)
+        CudaTensor y, CudaTensor x, CudaWeight weight, Epilogue epilogue, InputNorm? norm, bool gated, LinearForm? wanted,
+        Activation sourceActivation = Activation.None)
     {
         int m = x.Rows, n = y.Columns, k = x.Columns;
         Require(weight.Columns == k && weight.Rows == (gated ? 2L * n : n) && y.Rows == m, $"[{m}, {k}] by [{weight.Rows}, {weight.Columns}] to [{y.Rows}, {n}]");
@@ -84,6 +98,7 @@ public sealed partial class CudaBackend
         LinearForm form = wanted ?? LinearPlan.Choose(m, n, _device.Multiprocessors, weight.Int8Mma, gated);
         Require(form.Kind == LinearKind.Streaming || weight.Int8Mma == (form.Kind == LinearKind.Integer), "the weights lie in the order of another form");
         Require(norm is null || m <= 8 || form.Kind == LinearKind.Integer, $"no form has a norm as its part for {m} rows of these weights");
+        Require(sourceActivation == Activation.None || form.Kind == LinearKind.Streaming, $"no form has the activation of x as its part for {m} rows");
         (int gridX, int gridY) = LinearPlan.Grid(form, m, n, gated);
         Require(gridY <= 65535, $"{n} columns are too many");
         int sharedBytes = LinearPlan.SharedBytes(form, weight.Kind, m, k);
@@ -103,6 +118,7 @@ public sealed partial class CudaBackend
                     Y = y.Address,
                     XElement = (int)x.Element,
                     XStride = x.Stride,
+                    XActivation = (int)sourceActivation,
                     ResidualElement = residualElement,
                     ResidualStride = residualStride,
                     YElement = (int)y.Element,

@@ -7,7 +7,7 @@ namespace LlavaSp.Backends.Cuda;
 internal struct GemvArguments
 {
     public ulong Packed, Scales, X, Norm, Bias, Residual, Y;
-    public int XElement, XStride, ResidualElement, ResidualStride, YElement, YStride;
+    public int XElement, XStride, XActivation, ResidualElement, ResidualStride, YElement, YStride;
     public int M, N, K, Group, Activation, Gated, Chunk;
     public float Epsilon;
 }

@@ -104,6 +104,13 @@ internal static class LinearPlan
     /// <param name="int8Mma">Whether the weights are 8-bit integers in the order of the integer tensor cores.</param>
     public static bool FusesNorm(int m, bool int8Mma) => m <= 2 || TakesIntegers(m, int8Mma);
 
+    /// <summary>
+    /// Whether the activation of x is part of the product: every block of a streaming product makes it for itself while it stages x, 24 values a thread for 6 rows
+    /// of 1024 columns.
+    /// </summary>
+    /// <param name="m">Rows of x.</param>
+    public static bool FusesActivation(int m) => m <= 32;
+
     /// <summary>Blocks: for streaming forms x counts outputs, else x counts tokens and y outputs.</summary>
     public static (int X, int Y) Grid(LinearForm form, int m, int n, bool gated)
     {

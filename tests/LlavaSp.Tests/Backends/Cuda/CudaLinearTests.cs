@@ -1,5 +1,6 @@
 using LlavaSp.Backends;
 using LlavaSp.Backends.Cuda;
+using LlavaSp.Backends.Cuda.Driver;
 using LlavaSp.Backends.Reference;
 using LlavaSp.Quantization;
 
@@ -87,6 +88,39 @@ public sealed class CudaLinearTests
             }
 
             new Case(m, 32, 130, name) { Norm = true, Gated = true }.Check(cuda);
+        }
+    }
+
+    /// <summary>Against the same two operations of the reference: up to 32 rows they are one launch here, beyond that two.</summary>
+    [Theory]
+    [MemberData(nameof(Formats))]
+    public void TheActivationOfTheSourceIsPartOfTheProduct(string name)
+    {
+        using CudaBackend cuda = CudaTesting.Create();
+        foreach (int m in new[] { 1, 6, 8, 12, 16, 30, 32, 33, 70 })
+        {
+            foreach ((int n, int k) in new[] { (30, 7), (48, 1100) })
+            {
+                foreach (Precision x in CudaTesting.FullAndOperand)
+                {
+                    new Case(m, n, k, name) { SourceActivation = Activation.Gelu, X = x, Bias = true }.Check(cuda);
+                    new Case(m, n, k, name) { SourceActivation = Activation.QuickGelu, X = x, Y = Precision.Operand, Residual = true }.Check(cuda);
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void TheActivationOfTheSourceIsNoLaunchOfItsOwn()
+    {
+        using var pair = new CudaPair();
+        CudaBackend cuda = pair.Cuda;
+        using Weight weight = cuda.CreateWeight(new MatrixSource(16, 32, new float[512]), WeightFormat.F16);
+        foreach ((int m, int launches) in new[] { (6, 1), (32, 1), (33, 2) })
+        {
+            using Tensor x = cuda.CreateTensor(m, 32), activated = cuda.CreateTensor(m, 32, Precision.Operand), y = cuda.CreateTensor(m, 16);
+            IReadOnlyDictionary<string, KernelCount> counts = EmulatorCounts.Of(pair, () => cuda.ActivationLinear(y, activated, x, Activation.Gelu, weight));
+            Assert.Equal(launches, counts.Values.Sum(static count => (int)count.Launches));
         }
     }
 
@@ -257,6 +291,9 @@ public sealed class CudaLinearTests
 
         public bool Norm { get; init; }
 
+        /// <summary>What precedes the product, through <see cref="IBackend.ActivationLinear"/>.</summary>
+        public Activation SourceActivation { get; init; }
+
         public bool Int8 { get; init; }
 
         private const float Epsilon = 1e-5f;
@@ -278,12 +315,21 @@ public sealed class CudaLinearTests
             using Tensor biasRow = CpuTesting.Tensor(cuda, 1, N, bias), other = CudaTesting.Tensor(cuda, X, M, N, residual, Operand);
             using Tensor normRow = CpuTesting.Tensor(cuda, 1, K, norm);
             var epilogue = new Epilogue(Bias ? biasRow : null, Activation, ResidualIsY ? y : Residual ? other : null);
-            cuda.Product(
-                (CudaTensor)y, (CudaTensor)source, (CudaWeight)weight, epilogue, Norm ? new CudaBackend.InputNorm(normRow, Epsilon) : null, Gated, Form);
+            if (SourceActivation != Activation.None)
+            {
+                using Tensor activated = cuda.CreateTensor(M, K, Precision.Operand);
+                cuda.ActivationLinear(y, activated, source, SourceActivation, weight, epilogue);
+            }
+            else
+            {
+                cuda.Product(
+                    (CudaTensor)y, (CudaTensor)source, (CudaWeight)weight, epilogue, Norm ? new CudaBackend.InputNorm(normRow, Epsilon) : null, Gated, Form);
+            }
 
             float[] actual = y.ToArray();
             float bound = 4e-6f * MathF.Sqrt(MathF.Max(1, K / 100f)) * (Gated ? 4 : 1);
             // The norm in float32 may round to another half; to another integer, a step of 3 / 127, in one or two of the columns.
+            if (SourceActivation != Activation.None) bound += Operand == Element.F16 ? 1e-3f : 8e-3f;
             if (Norm) bound += Int8 && M > 32 ? 5e-2f / MathF.Sqrt(K) : Operand == Element.F16 ? 1e-3f : 8e-3f;
             for (int i = 0; i < actual.Length; i++)
             {
@@ -306,6 +352,12 @@ public sealed class CudaLinearTests
                 using Tensor normRow = CpuTesting.Tensor(reference, 1, K, norm);
                 reference.RmsNorm(source, source, normRow, Epsilon);
                 if (!(Int8 && M > 32)) source.Write(Rounded(source.ToArray()));
+            }
+
+            if (SourceActivation != Activation.None)
+            {
+                reference.Activate(source, source, SourceActivation);
+                source.Write(Rounded(source.ToArray()));
             }
 
             if (Int8 && M > 32) source.Write(Quantized(source.ToArray(), format.GroupSize));
