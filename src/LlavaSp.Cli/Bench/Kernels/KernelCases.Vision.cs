@@ -86,7 +86,9 @@ internal sealed partial class KernelCases
                     stage, "GELU, conv_linear",
                     new Linear(tokens, _decoder.HiddenSize, columns, format)
                     {
-                        SourceActivation = Activation.Gelu, Bias = mode == SpatialMode.Cropping, To = Precision.Full,
+                        SourceActivation = Activation.Gelu,
+                        Bias = mode == SpatialMode.Cropping,
+                        To = Precision.Full,
                     },
                     batch, 1);
             }
