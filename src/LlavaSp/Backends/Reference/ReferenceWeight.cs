@@ -5,32 +5,39 @@ namespace LlavaSp.Backends.Reference;
 /// <summary>A weight matrix as float32 rows that went once through its format: what the format's numbers are, computed with exactly.</summary>
 internal sealed class ReferenceWeight : Weight
 {
-    private readonly float[][] _rows;
+    // Large arrays, which the garbage collector leaves where they are: as an array of its own, every row would be copied on its way through the generations.
+    private const int BlockElements = 1 << 24;
 
-    private ReferenceWeight(float[][] rows, int columns, WeightFormat format)
+    private readonly float[][] _blocks;
+    private readonly int _columns, _rowsOfBlock;
+
+    private ReferenceWeight(long rows, int columns, WeightFormat format)
     {
-        _rows = rows;
-        Columns = columns;
+        Rows = rows;
         Format = format;
+        _columns = columns;
+        _rowsOfBlock = Math.Max(1, BlockElements / columns);
+        _blocks = new float[checked((int)((rows + _rowsOfBlock - 1) / _rowsOfBlock))][];
+        for (int i = 0; i < _blocks.Length; i++) _blocks[i] = new float[Math.Min(_rowsOfBlock, rows - (long)i * _rowsOfBlock) * columns];
     }
 
-    public override long Rows => _rows.Length;
+    public override long Rows { get; }
 
-    public override long Columns { get; }
+    public override long Columns => _columns;
 
     public override WeightFormat Format { get; }
 
     public override long ByteLength => 4 * Rows * Columns;
 
-    public ReadOnlySpan<float> Row(long row) => _rows[row];
+    public ReadOnlySpan<float> Row(long row) => MutableRow(row);
 
     public static ReferenceWeight Create(WeightSource source, WeightFormat format)
     {
         int columns = checked((int)source.Columns);
-        var rows = new float[checked((int)source.Rows)][];
-        ParallelRows.For(rows.Length, r =>
+        var weight = new ReferenceWeight(source.Rows, columns, format);
+        ParallelRows.For(checked((int)source.Rows), r =>
         {
-            var row = new float[columns];
+            Span<float> row = weight.MutableRow(r);
             if (format.IsInteger)
             {
                 var values = new sbyte[columns];
@@ -43,12 +50,12 @@ internal sealed class ReferenceWeight : Weight
                 source.ReadRows(r, 1, row);
                 Round(row, format.Kind);
             }
-
-            rows[r] = row;
         });
         source.Evict();
-        return new ReferenceWeight(rows, columns, format);
+        return weight;
     }
+
+    private Span<float> MutableRow(long row) => _blocks[row / _rowsOfBlock].AsSpan((int)(row % _rowsOfBlock) * _columns, _columns);
 
     private static void Round(Span<float> row, WeightKind kind)
     {
