@@ -7,8 +7,8 @@ namespace LlavaSp.Quantization;
 public static class GroupQuantizer
 {
     /// <summary>
-    /// Quantises one row. Int8 uses -127 … 127 with scale = max|x| / 127; Int4 uses -8 … 7 with scale = x_max / -8, where x_max is the element of
-    /// largest magnitude, so that it is represented exactly whatever its sign.
+    /// Quantises one row. Int8 uses -127 … 127 with scale = max|x| / 127; Int4 uses -8 … 7 with the scale that leaves the least squared error of those that
+    /// <see cref="ScaleSearch"/> tries; it may be negative, and the elements of largest magnitude may be cut. Integers are the nearest to x / scale.
     /// </summary>
     /// <param name="row">[columns].</param>
     /// <param name="format">An integer format.</param>
@@ -27,7 +27,7 @@ public static class GroupQuantizer
             int start = g * format.GroupSize;
             ReadOnlySpan<float> group = row.Slice(start, Math.Min(format.GroupSize, row.Length - start));
             float extreme = GroupRounding.Extreme(group);
-            float scale = RoundToHalf(int4 ? extreme / -8 : MathF.Abs(extreme) / 127);
+            float scale = RoundToHalf(int4 ? ScaleSearch.Find(group, extreme) : MathF.Abs(extreme) / 127);
             scales[g] = scale;
             GroupRounding.Round(group, scale == 0 ? 0 : 1 / scale, int4 ? -8 : -127, int4 ? 7 : 127, values.Slice(start, group.Length));
         }

@@ -1,5 +1,6 @@
 using CsCheck;
 using LlavaSp.Quantization;
+using LlavaSp.Tests.Backends;
 
 namespace LlavaSp.Tests.Quantizers;
 
@@ -30,11 +31,11 @@ public sealed class GroupQuantizerTests
             float scale = scales[i / format.GroupSize];
             Assert.InRange(values[i], low, high);
             double error = Math.Abs(row[i] - (double)values[i] * scale), largest = Largest(row, i / format.GroupSize, format.GroupSize);
-            // The scale itself is rounded to a half: by 2^-11 of it, or 2^-25 where it is subnormal; times the integer. Int4 has no +8, so that an element
-            // near the opposite end loses up to a whole step.
+            // The scale itself is rounded to a half: by 2^-11 of it, or 2^-25 where it is subnormal; times the integer. What lies beyond the ends of int4 is cut.
             double slack = Math.Max(Math.Abs(scale) * Math.Pow(2, -11), Math.Pow(2, -25)) * (high + 1) + largest * 1e-6;
-            double step = int4 && values[i] == high && Math.Sign(row[i]) == Math.Sign(scale) ? 1 : 0.5;
-            Assert.True(error <= step * Math.Abs(scale) + slack, $"{row[i]:g9} became {values[i]} * {scale:g9}, error {error:g3}");
+            bool cut = int4 && (values[i] == high || values[i] == low) && Math.Abs(row[i]) >= Math.Abs(values[i] * (double)scale) - slack;
+            if (cut) continue;
+            Assert.True(error <= 0.5 * Math.Abs(scale) + slack, $"{row[i]:g9} became {values[i]} * {scale:g9}, error {error:g3}");
         }
     });
 
@@ -55,8 +56,8 @@ public sealed class GroupQuantizerTests
         {
             ReadOnlySpan<float> group = row.AsSpan(g * format.GroupSize, Math.Min(format.GroupSize, row.Length - g * format.GroupSize));
             float extreme = GroupRounding.ExtremeScalar(group);
-            float scale = (float)(Half)(int4 ? extreme / -8 : MathF.Abs(extreme) / 127);
-            Assert.Equal(BitConverter.SingleToInt32Bits(scale), BitConverter.SingleToInt32Bits(scales[g]));
+            float scale = scales[g];
+            if (!int4) Assert.Equal(BitConverter.SingleToInt32Bits((float)(Half)(MathF.Abs(extreme) / 127)), BitConverter.SingleToInt32Bits(scale));
             var expected = new sbyte[group.Length];
             GroupRounding.RoundScalar(group, scale == 0 ? 0 : 1 / scale, int4 ? -8 : -127, int4 ? 7 : 127, expected);
             Assert.Equal(expected, values[(g * format.GroupSize)..(g * format.GroupSize + group.Length)]);
@@ -82,16 +83,50 @@ public sealed class GroupQuantizerTests
     });
 
     [Fact]
-    public void TheElementOfLargestMagnitudeKeepsItsPlaceInInt4()
+    public void SearchedScalesAreNoWorseThanThePlainOne() => Gen.Select(AnyRow, Gen.Int[0, 2].Select(i => 32 << i)).Sample((row, group) =>
+    {
+        (sbyte[] values, float[] scales) = Quantize(row, WeightFormat.Int4(group));
+        for (int g = 0; g < scales.Length; g++)
+        {
+            float[] part = row[(g * group)..Math.Min(row.Length, (g + 1) * group)];
+            double plain = SquaredError(part, (float)(Half)(GroupRounding.ExtremeScalar(part) / -8));
+            double searched = 0, size = 0;
+            for (int i = 0; i < part.Length; i++)
+            {
+                searched += Math.Pow(part[i] - (double)values[g * group + i] * scales[g], 2);
+                size += Math.Pow(part[i], 2);
+            }
+
+            // The best scale is found before it is rounded to a half.
+            Assert.True(searched <= plain + size * 1e-6, $"{searched:g6} where the plain scale leaves {plain:g6}");
+        }
+    });
+
+    [Theory]
+    [InlineData(32, 0.90)]
+    [InlineData(64, 0.90)]
+    [InlineData(128, 0.90)]
+    public void SearchedScalesLeaveNormalWeightsASmallerError(int group, double bound)
+    {
+        float[] row = CpuTesting.Random(1 << 17, 5);
+        (sbyte[] values, float[] scales) = Quantize(row, WeightFormat.Int4(group));
+        double searched = 0, plain = 0;
+        for (int i = 0; i < row.Length; i++) searched += Math.Pow(row[i] - (double)values[i] * scales[i / group], 2);
+        foreach (float[] part in row.Chunk(group)) plain += SquaredError(part, (float)(Half)(GroupRounding.ExtremeScalar(part) / -8));
+        TestContext.Current.TestOutputHelper?.WriteLine($"int4:{group}: {searched / plain:f4} of the squared error of the plain scale");
+        Assert.InRange(searched / plain, 0.5, bound);
+    }
+
+    [Fact]
+    public void ElementsOfOneMagnitudeAndOppositeSignsAreBothExactInInt4()
     {
         foreach (float extreme in (float[])[3.5f, -3.5f])
         {
             var row = new float[64];
             (row[5], row[9]) = (extreme, -extreme);
             (sbyte[] values, float[] scales) = Quantize(row, WeightFormat.Int4(64));
-            // The first of two of one magnitude is exact; its opposite is cut to 7 steps.
-            Assert.Equal(extreme, values[5] * scales[0]);
-            Assert.Equal((-8, 7), (values[5], values[9]));
+            // The plain scale, extreme / -8, would cut the second to 7 steps of 8.
+            Assert.Equal((extreme, -extreme), (values[5] * scales[0], values[9] * scales[0]));
         }
     }
 
@@ -151,6 +186,14 @@ public sealed class GroupQuantizerTests
         var scales = new float[format.Groups(row.Length)];
         GroupQuantizer.Quantize(row, format, values, scales);
         return (values, scales);
+    }
+
+    /// <summary>What a group loses to 4-bit integers of a given scale.</summary>
+    private static double SquaredError(float[] group, float scale)
+    {
+        var values = new sbyte[group.Length];
+        GroupRounding.RoundScalar(group, scale == 0 ? 0 : 1 / scale, -8, 7, values);
+        return group.Zip(values, (x, q) => Math.Pow(x - (double)q * scale, 2)).Sum();
     }
 
     private static double Largest(float[] row, int group, int size) => row.Skip(group * size).Take(size).Max(x => Math.Abs((double)x));
