@@ -154,6 +154,44 @@ TEST_P(LinearTest, SurvivesExtremeIntegers) {
     }
 }
 
+// One element of a hundred times the others' size in every group of some rows, as CLIP and Llama have them: with one
+// scale for the group, the others would be rounded to a few steps, an error of 30 %.
+TEST_P(LinearTest, KeepsWhatStandsBesideAnOutlier) {
+    Engine engine = make_engine(GetParam(), 2);
+    for (const Format& format : kFormats) {
+        if (format.group == 0) continue;
+        for (const int64_t m : {1, 2, 7, 12, 31}) {
+            const int64_t n = 70, k = 1030;
+            const Weight weight = random_weight(n, k, format, 14);
+            const auto w = dequantized(weight.get(), n, k);
+            const auto calm = random_floats(static_cast<size_t>(m * k), 15);
+            auto x = calm;
+            for (int64_t row = 0; row < m; row += 3) {
+                for (int64_t c = row % 32; c < k; c += format.group) x[row * k + c] = c % 2 == 0 ? 100.0f : -100.0f;
+            }
+            const auto run = [&](const std::vector<float>& source) {
+                std::vector<float> y(static_cast<size_t>(m * n));
+                EXPECT_EQ(LSP_OK, lsp_linear(engine.get(), y.data(), source.data(), m, weight.get(), nullptr, LSP_NONE,
+                                             nullptr, 1));
+                return y;
+            };
+            const auto y = run(x), undisturbed = run(calm);
+            const auto expected = product(x, w, m, n, k, {}, LSP_NONE, {});
+            const auto others = product(calm, w, m, n, k, {}, LSP_NONE, {});
+            for (int64_t row = 0; row < m; row++) {
+                double error = 0, size = 0;
+                for (int64_t j = row * n; j < (row + 1) * n; j++) {
+                    error += (y[j] - expected[j]) * (y[j] - expected[j]);
+                    size += others[j] * others[j];
+                    if (row % 3 == 0) continue;
+                    ASSERT_EQ(undisturbed[j], y[j]) << format.name << ", row " << row;
+                }
+                ASSERT_LE(std::sqrt(error), 0.02 * std::sqrt(size)) << format.name << ", m " << m << ", row " << row;
+            }
+        }
+    }
+}
+
 TEST_P(LinearTest, RefusesWhatDoesNotFit) {
     Engine engine = make_engine(GetParam(), 1);
     const Weight weight = random_weight(4, 4, kFormats[0], 1);

@@ -48,16 +48,31 @@ inline std::vector<float> dequantized(const lsp_weight* weight, int64_t rows, in
     return values;
 }
 
-// x as int8 products see it: symmetric per row and group.
+// A group as multiples of its largest magnitude / 127; returns that magnitude.
+inline float rounded_group(float* values, int64_t count) {
+    float most = 0;
+    for (int64_t i = 0; i < count; i++) most = std::max(most, std::abs(values[i]));
+    for (int64_t i = 0; i < count; i++)
+        values[i] = most == 0 ? 0 : std::nearbyint(values[i] * (127.0f / most)) * (most / 127.0f);
+    return most;
+}
+
+// x as int8 products see it: symmetric per row and group, and what that leaves once more where the largest magnitude is
+// over 16 times the mean of the others.
 inline std::vector<float> quantized_rows(std::vector<float> x, int64_t columns, int group) {
     for (size_t row = 0; row < x.size(); row += static_cast<size_t>(columns)) {
         for (int64_t first = 0; first < columns; first += group) {
             const int64_t count = std::min<int64_t>(group, columns - first);
             float* values = x.data() + row + first;
-            float most = 0;
-            for (int64_t i = 0; i < count; i++) most = std::max(most, std::abs(values[i]));
-            for (int64_t i = 0; i < count; i++)
-                values[i] = most == 0 ? 0 : std::nearbyint(values[i] * (127.0f / most)) * (most / 127.0f);
+            std::vector<float> rest(values, values + count);
+            float others = 0;
+            for (const float value : rest) others += std::abs(value);
+            const float most = rounded_group(values, count);
+            others -= most;
+            if (others <= 0 || most * static_cast<float>(count - 1) <= 16 * others) continue;
+            for (int64_t i = 0; i < count; i++) rest[i] -= values[i];
+            rounded_group(rest.data(), count);
+            for (int64_t i = 0; i < count; i++) values[i] += rest[i];
         }
     }
     return x;

@@ -74,9 +74,14 @@ inline size_t carve(Job* jobs, int count, uint8_t* base) {
         Job& job = jobs[j];
         const int64_t m = job.product.m;
         if (job.quantized) {
-            job.input.values = carver.take<int8_t>(m * job.input.padded);
-            job.input.scales = carver.take<float>(m * job.input.groups);
-            job.input.start = carver.take<int32_t>(m * job.input.groups);
+            const auto take = [&](QuantizedTerm& term) {
+                term.values = carver.take<int8_t>(m * job.input.padded);
+                term.scales = carver.take<float>(m * job.input.groups);
+                term.start = carver.take<int32_t>(m * job.input.groups);
+            };
+            take(job.input.first);
+            take(job.input.second);
+            job.input.has_second = carver.take<uint8_t>(job.rows.count * job.input.groups);
         } else if (job.direct == nullptr) {
             job.packed = carver.take<float>(m * job.k);
         }
@@ -131,12 +136,23 @@ void multiply_int8(const Job& job, const uint8_t* panel, int64_t first, int64_t 
     for (int64_t at = first; at < end; at += kInt8Columns) {
         const int64_t columns = QuantizedInput::padded_columns(least(kInt8Columns, end - at));
         const uint8_t* block = panel + at / w.group * w.group_bytes;
+        const int64_t first_group = at / w.group, groups = ceil_div(columns, w.group);
         for (int64_t p = 0; p < job.rows.count; p++) {
             const int64_t size = job.rows.size(p), row = job.rows.first(p);
-            const int64_t group = row * job.input.groups + at / w.group * size;
-            const QuantizedRows rows = {job.input.values + row * job.input.padded + at * size, job.input.scales + group,
-                                        job.input.start + group};
-            tiles[size - 1](block, columns, w.group, rows, acc + row * kPanel);
+            float* out = acc + row * kPanel;
+            // The rows of x from group g on.
+            const auto rows = [&](const QuantizedTerm& term, int64_t g) {
+                const int64_t scale = row * job.input.groups + g * size;
+                return QuantizedRows{term.values + row * job.input.padded + g * w.group * size, term.scales + scale,
+                                     term.start + scale};
+            };
+            tiles[size - 1](block, columns, w.group, rows(job.input.first, first_group), out);
+            const uint8_t* has_second = job.input.has_second + p * job.input.groups;
+            for (int64_t g = first_group; g < first_group + groups; g++) {
+                if (!has_second[g]) continue;
+                const int64_t here = least(w.group, columns - (g - first_group) * w.group);
+                tiles[size - 1](panel + g * w.group_bytes, here, w.group, rows(job.input.second, g), out);
+            }
         }
     }
 }
