@@ -103,6 +103,8 @@ inline I32 dot(I32 sum, Weights<kWide> w, I32 x) {
 }
 #endif
 
+inline void prefetch(const uint8_t* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
+
 // The offset of stored weights that the sum of the activations has to take back.
 inline int weight_offset(bool wide) { return wide ? (kSignedWeights ? 0 : 128) : 8; }
 
@@ -138,6 +140,10 @@ void int8_tile(const uint8_t* w, int64_t columns, int group, const QuantizedRows
     constexpr int kStep = kWide ? 128 : 64;  // bytes of four columns of a panel
     // A short tile keeps two sums per row and vector, so that consecutive products do not wait for each other.
     constexpr int kUnroll = MR <= 2 ? 2 : 1;
+    // With so few rows the weights come from memory and are used at once. The processor's own prefetching stops at
+    // every page and leaves a third of the bandwidth unused.
+    constexpr bool kPrefetches = MR <= 2;
+    constexpr int kPrefetchBytes = 3072;
     for (int row = 0; row < kPanel; row += 2 * kWidth) {
         const int first = kWide ? row * 4 : row % 16 * 4;
         const uint8_t* block = w;
@@ -162,7 +168,11 @@ void int8_tile(const uint8_t* w, int64_t columns, int group, const QuantizedRows
                 sum[i][0] = sum[i][1] = set1_words(start[i]);
                 if (kUnroll == 2) more[i][0] = more[i][1] = set1_words(0);
             }
+            if (kPrefetches) prefetch(block + kPrefetchBytes);
             for (int64_t steps = here / (4 * kUnroll); steps > 0; steps--) {
+                if (kPrefetches) {
+                    for (int at = 0; at < kUnroll * kStep; at += 64) prefetch(bytes - first + kPrefetchBytes + at);
+                }
                 four_columns<MR, kWide>(bytes, row, values, sum);
                 if (kUnroll == 2) four_columns<MR, kWide>(bytes + kStep, row, values + 4 * MR, more);
                 bytes += kUnroll * kStep;
