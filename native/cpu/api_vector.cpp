@@ -28,7 +28,7 @@ bool fits(const lsp_kv_cache& cache, int64_t m, int32_t heads, int32_t layer, in
 
 int32_t lsp_copy(lsp_engine* engine, float* destination, const float* source, int64_t count) {
     return guarded(engine && destination && source && count >= 0, [&] {
-        parallel_for(*engine, count, grain_for(*engine, count, 1 << 16), [=](int64_t begin, int64_t end, int) {
+        parallel_for(*engine, count, 1 << 16, [=](int64_t begin, int64_t end, int) {
             std::memcpy(destination + begin, source + begin, static_cast<size_t>(end - begin) * sizeof(float));
         });
         return LSP_OK;
@@ -95,7 +95,7 @@ int32_t lsp_causal_attention(lsp_engine* engine, float* destination, const float
 
 int32_t lsp_embed(lsp_engine* engine, float* destination, const lsp_weight* table, const int32_t* ids, int64_t count) {
     return guarded(engine && destination && table && ids && count >= 0 && all_below(ids, count, table->rows), [&] {
-        parallel_for(*engine, count, grain_for(*engine, count, 1), [=](int64_t begin, int64_t end, int) {
+        parallel_for(*engine, count, 1, [=](int64_t begin, int64_t end, int) {
             for (int64_t i = begin; i < end; i++) read_row(*table, ids[i], destination + i * table->columns);
         });
         return LSP_OK;

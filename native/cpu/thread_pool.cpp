@@ -77,10 +77,16 @@ void ThreadPool::run(int64_t count, int64_t grain, RangeFunction function, void*
 }
 
 void ThreadPool::take_chunks(int thread) {
-    for (;;) {
-        const int64_t begin = next_.fetch_add(grain_, std::memory_order_relaxed);
-        if (begin >= count_) return;
-        function_(context_, begin, std::min(begin + grain_, count_), thread);
+    // A share of what is left: long chunks first, whose memory is one stream, short ones last, so that all end
+    // together.
+    const int64_t shares = 2 * threads();
+    int64_t begin = next_.load(std::memory_order_relaxed);
+    while (begin < count_) {
+        const int64_t left = count_ - begin;
+        const int64_t size = std::min(std::max(grain_, left / shares), left);
+        if (!next_.compare_exchange_weak(begin, begin + size, std::memory_order_relaxed)) continue;
+        function_(context_, begin, begin + size, thread);
+        begin = next_.load(std::memory_order_relaxed);
     }
 }
 

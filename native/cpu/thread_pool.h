@@ -24,8 +24,8 @@ class ThreadPool {
 
     int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-    // Calls function on all items of [0, count), handed out in chunks of `grain` to whoever is free; returns when all
-    // are done.
+    // Calls function on all items of [0, count), handed out in chunks of at least `grain` to whoever is free; returns
+    // when all are done.
     void run(int64_t count, int64_t grain, RangeFunction function, void* context);
 
   private:

@@ -46,7 +46,7 @@ inline F32 apply_activation(F32 x, int activation) {
 }
 
 void activate(lsp_engine& engine, float* destination, const float* source, int64_t count, int activation) {
-    parallel_for(engine, count, grain_for(engine, count, 4096), [=](int64_t begin, int64_t end, int) {
+    parallel_for(engine, count, 4096, [=](int64_t begin, int64_t end, int) {
         int64_t i = begin;
         for (; i + kWidth <= end; i += kWidth) store(destination + i, apply_activation(load(source + i), activation));
         if (i < end)
@@ -56,7 +56,7 @@ void activate(lsp_engine& engine, float* destination, const float* source, int64
 
 // destination [m, n] = silu(gate) * up from rows [gate | up].
 void gated_activation(lsp_engine& engine, float* destination, const float* gate_up, int64_t m, int64_t n) {
-    parallel_for(engine, m * n, grain_for(engine, m * n, 4096), [=](int64_t begin, int64_t end, int) {
+    parallel_for(engine, m * n, 4096, [=](int64_t begin, int64_t end, int) {
         for (int64_t at = begin; at < end;) {
             const int64_t row = at / n, column = at % n;
             const int64_t count = end - at < n - column ? end - at : n - column;

@@ -93,17 +93,15 @@ void attend_all_rows(lsp_engine& engine, int64_t heads, const Head<Element>& sha
             attend_rows(head, queries, from, to, queries + rows * columns, results + i * rows * step);
         }
     });
-    parallel_for(engine, heads * rows, grain_for(engine, heads * rows, 65536 / (pieces * columns) + 1),
-                 [&](int64_t begin, int64_t end, int thread) {
-                     for (int64_t i = begin; i < end; i++) {
-                         const Head<Element> head = make(i / rows);
-                         const int64_t r = i % rows;
-                         float* y =
-                             head.destination + r / head.group * head.destination_stride + r % head.group * head_dim;
-                         join_pieces(results + (i / rows * pieces * rows + r) * step, pieces, rows * step, columns,
-                                     head_dim, static_cast<float*>(thread_scratch(engine, thread)), y);
-                     }
-                 });
+    parallel_for(engine, heads * rows, 65536 / (pieces * columns) + 1, [&](int64_t begin, int64_t end, int thread) {
+        for (int64_t i = begin; i < end; i++) {
+            const Head<Element> head = make(i / rows);
+            const int64_t r = i % rows;
+            float* y = head.destination + r / head.group * head.destination_stride + r % head.group * head_dim;
+            join_pieces(results + (i / rows * pieces * rows + r) * step, pieces, rows * step, columns, head_dim,
+                        static_cast<float*>(thread_scratch(engine, thread)), y);
+        }
+    });
 }
 
 template <typename Element>

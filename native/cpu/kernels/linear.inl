@@ -222,7 +222,7 @@ inline void for_all_tasks(lsp_engine& engine, const Job* jobs, int job_count, in
                           const Body& body) {
     int64_t total = 0;
     for (int j = 0; j < job_count; j++) total += count(jobs[j]);
-    parallel_for(engine, total, grain_for(engine, total, grain), [&](int64_t begin, int64_t end, int thread) {
+    parallel_for(engine, total, grain, [&](int64_t begin, int64_t end, int thread) {
         for (int64_t i = begin; i < end; i++) {
             int64_t task = i;
             const Job& job = jobs[find_job(jobs, count, task)];

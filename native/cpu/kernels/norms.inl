@@ -95,7 +95,7 @@ inline void rms_norm_row(float* y, const float* x, const float* weight, int64_t 
 // destination may be source.
 void layer_norm(lsp_engine& engine, float* destination, const float* source, const float* weight, const float* bias,
                 int64_t rows, int64_t columns, float epsilon) {
-    parallel_for(engine, rows, grain_for(engine, rows, 4096 / columns + 1), [=](int64_t begin, int64_t end, int) {
+    parallel_for(engine, rows, 4096 / columns + 1, [=](int64_t begin, int64_t end, int) {
         for (int64_t r = begin; r < end; r++)
             layer_norm_row(destination + r * columns, source + r * columns, weight, bias, columns, epsilon);
     });
@@ -104,7 +104,7 @@ void layer_norm(lsp_engine& engine, float* destination, const float* source, con
 // destination may be source.
 void rms_norm(lsp_engine& engine, float* destination, const float* source, const float* weight, int64_t rows,
               int64_t columns, float epsilon) {
-    parallel_for(engine, rows, grain_for(engine, rows, 4096 / columns + 1), [=](int64_t begin, int64_t end, int) {
+    parallel_for(engine, rows, 4096 / columns + 1, [=](int64_t begin, int64_t end, int) {
         for (int64_t r = begin; r < end; r++)
             rms_norm_row(destination + r * columns, source + r * columns, weight, columns, epsilon);
     });

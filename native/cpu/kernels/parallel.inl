@@ -6,7 +6,7 @@
 namespace lsp {
 namespace {
 
-// body(begin, end, thread) over [0, count) in chunks of `grain`; body must not throw.
+// body(begin, end, thread) over [0, count) in chunks of at least `grain`; body must not throw.
 template <typename Body>
 inline void parallel_for(lsp_engine& engine, int64_t count, int64_t grain, const Body& body) {
     run(
@@ -15,12 +15,6 @@ inline void parallel_for(lsp_engine& engine, int64_t count, int64_t grain, const
             (*static_cast<const Body*>(context))(begin, end, thread);
         },
         const_cast<void*>(static_cast<const void*>(&body)));
-}
-
-// A grain that gives each thread about eight chunks of at least `least` items.
-inline int64_t grain_for(lsp_engine& engine, int64_t count, int64_t least) {
-    const int64_t grain = count / (8 * threads(engine));
-    return grain > least ? grain : least;
 }
 
 }  // namespace

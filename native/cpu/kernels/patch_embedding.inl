@@ -15,7 +15,7 @@ void patch_embedding(lsp_engine& engine, float* destination, const PatchEmbeddin
     for (int64_t tile = 0; tile < p.tiles; tile++) {
         const uint8_t* pixels = p.pixels + tile * 3 * plane;
         float* rows = destination + tile * (n + 1) * d;
-        parallel_for(engine, n, grain_for(engine, n, 8), [=](int64_t begin, int64_t end, int) {
+        parallel_for(engine, n, 8, [=](int64_t begin, int64_t end, int) {
             for (int64_t i = begin; i < end; i++) {
                 float* out = columns + i * k;
                 for (int64_t channel = 0; channel < 3; channel++) {

@@ -44,7 +44,7 @@ void rope_and_cache_as(lsp_engine& engine, float* query, const float* qkv, int64
     Element* values = reinterpret_cast<Element*>(cache.values);
     const lsp_kv_cache* shape = &cache;
     // Head h of row r: a query, a key or a value.
-    parallel_for(engine, m * all, grain_for(engine, m * all, 64), [=](int64_t begin, int64_t end, int) {
+    parallel_for(engine, m * all, 64, [=](int64_t begin, int64_t end, int) {
         for (int64_t i = begin; i < end; i++) {
             const int64_t row = i / all, position = first + row;
             int64_t h = i % all;

@@ -13,7 +13,7 @@ namespace {
 // size does not divide grid.
 void adaptive_pool(lsp_engine& engine, float* destination, const float* features, int64_t grid, int64_t d,
                    int64_t size) {
-    parallel_for(engine, size * size, grain_for(engine, size * size, 1), [=](int64_t begin, int64_t end, int) {
+    parallel_for(engine, size * size, 1, [=](int64_t begin, int64_t end, int) {
         for (int64_t i = begin; i < end; i++) {
             const int64_t y = i / size, x = i % size;
             const int64_t top = y * grid / size, bottom = ceil_div((y + 1) * grid, size);
