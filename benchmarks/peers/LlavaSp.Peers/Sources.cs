@@ -1,0 +1,40 @@
+using LlavaSp.Peers.Llama;
+
+namespace LlavaSp.Peers;
+
+/// <summary>One library in one format: what a process of its own measures.</summary>
+/// <param name="Id">Name on the command line and in the results.</param>
+/// <param name="Peer">Name of the library.</param>
+/// <param name="Format">Weights and activations.</param>
+/// <param name="Measure">Measures it; null for LlavaSp, which is measured by its own tool.</param>
+internal sealed record Source(string Id, string Peer, string Format, Func<PeerOptions, Measurement>? Measure)
+{
+    /// <summary>Name in tables.</summary>
+    public string Label => $"{Peer} {Format}";
+}
+
+/// <summary>All that are compared, in groups that are measured in turn.</summary>
+internal static class Sources
+{
+    public const string Ours = "LlavaSp";
+
+    public static IReadOnlyList<IReadOnlyList<Source>> Groups { get; } =
+    [
+        [
+            new("llava-sp-int4", Ours, "int4", null),
+            new("llama-4bit", "llama.cpp", "Q4_0", options => LlamaText.Measure(options, true)),
+        ],
+        [
+            new("llava-sp-int8", Ours, "int8", null),
+            new("llama-8bit", "llama.cpp", "Q8_0", options => LlamaText.Measure(options, false)),
+        ],
+        [
+            new("llava-sp-f32", Ours, "float32", null),
+        ],
+    ];
+
+    public static IEnumerable<Source> All => Groups.SelectMany(group => group);
+
+    public static Source Get(string id) => All.FirstOrDefault(source => source.Id == id)
+        ?? throw new PeerException($"unknown '{id}': use one of {string.Join(", ", All.Where(source => source.Measure is not null).Select(source => source.Id))}");
+}
