@@ -32,6 +32,9 @@ internal sealed class BenchRun(LlavaSpModel model, int textTokens, int decodeTok
     /// <summary>Milliseconds to the first token: vision to prefill.</summary>
     public StageTiming FirstToken { get; private set; } = new(Stage.Prefill, 0, 0, 0);
 
+    /// <summary>Milliseconds of one token behind a prompt of one, where the cache costs nothing.</summary>
+    public StageTiming EmptyCacheDecode { get; private set; } = new(Stage.Decode, 0, 0, 0);
+
     /// <summary>One run to warm up, then <paramref name="repeats"/> that count.</summary>
     public IReadOnlyList<StageTiming> Measure(int repeats, Action<int>? progress = null)
     {
@@ -60,6 +63,8 @@ internal sealed class BenchRun(LlavaSpModel model, int textTokens, int decodeTok
         }
 
         FirstToken = StageTiming.Of(Stage.Prefill, firsts);
+        PromptSequence single = PromptSequence.Create(text[..1], [], model.Encoder.LengthOf, vocabulary);
+        EmptyCacheDecode = StageTiming.Of(Stage.Decode, [.. Enumerable.Range(0, repeats).Select(_ => Once(single)[Stage.Decode] / decodeTokens)]);
         return [.. runs.OrderBy(entry => entry.Key).Select(entry => StageTiming.Of(entry.Key, entry.Value))];
     }
 

@@ -28,12 +28,24 @@ internal static class BenchCommand
             "--variant", "Spatial tokens [default: pooling; none for llava-1.5-7b]", ("pooling", "pooling"), ("cropping", "cropping"), (None, None));
         Option<int> text = Count("--prompt-tokens", 40, "Text tokens of the prompt, beside the picture");
         Option<int> decode = Count("--decode", 16, "Tokens to decode");
+        var layers = new Option<int?>("--decoder-layers")
+        {
+            Description = "Only so many layers of the decoder, for stages that are not the decoder's [default: all]",
+            HelpName = "N",
+            CustomParser = result =>
+            {
+                if (result.Tokens.Count == 1 && int.TryParse(result.Tokens[0].Value, out int count) && count >= 1) return count;
+                result.AddError("--decoder-layers: give a number from 1");
+                return null;
+            },
+        };
         Option<int> repeats = Count("--repeat", 3, "Runs after one to warm up; the median counts");
         Option<bool> json = Choices.Json();
         command.Add(shape);
         command.Add(variant);
         command.Add(text);
         command.Add(decode);
+        command.Add(layers);
         command.Add(repeats);
         var runtime = new RuntimeOptions(command);
         command.Add(json);
@@ -48,17 +60,20 @@ internal static class BenchCommand
                 "cropping" => SpatialMode.Cropping,
                 _ => null,
             };
-            return Run(name, mode, runtime.Read(parsed), parsed.GetValue(text), parsed.GetValue(decode), parsed.GetValue(repeats), parsed.GetValue(json));
+            return Run(
+                name, mode, parsed.GetValue(layers), runtime.Read(parsed), parsed.GetValue(text), parsed.GetValue(decode), parsed.GetValue(repeats),
+                parsed.GetValue(json));
         });
         return command;
     }
 
-    private static int Run(string shape, SpatialMode? variant, LoadOptions options, int textTokens, int decodeTokens, int repeats, bool json)
+    private static int Run(
+        string shape, SpatialMode? variant, int? layers, LoadOptions options, int textTokens, int decodeTokens, int repeats, bool json)
     {
         // First, while the machine is otherwise idle.
         Ceilings? ceilings = Ceilings.OfProcessor(options.Device);
         long start = Stopwatch.GetTimestamp();
-        using ModelCheckpoint checkpoint = SyntheticModel.Create(shape, variant);
+        using ModelCheckpoint checkpoint = SyntheticModel.Create(shape, variant, layers);
         using LlavaSpModel model = ProgressDisplay.Load(
             $"generating {shape}", progress => LlavaSpModel.Load(checkpoint, null, options with { Progress = progress }, start), CancellationToken.None);
         checkpoint.Dispose();
@@ -68,7 +83,7 @@ internal static class BenchCommand
         Dictionary<Generation.Stage, StageCost> costs = StageCost.Of(model, run.PromptLength).ToDictionary(cost => cost.Stage);
         BenchRow[] rows = [.. timings.Where(timing => costs.ContainsKey(timing.Stage)).Select(timing =>
             new BenchRow(timing, costs[timing.Stage], ceilings, UsesIntegers(model, timing.Stage, options.Device.Int8Activations)))];
-        var report = new BenchReport(model, shape, run, rows, ceilings, decodeTokens, repeats);
+        var report = new BenchReport(model, layers is null ? shape : $"{shape}, {model.Checkpoint.Decoder.Layers} decoder layers", run, rows, ceilings, decodeTokens, repeats);
         if (json) report.WriteJson();
         else report.WriteText();
         return ExitCode.Success;

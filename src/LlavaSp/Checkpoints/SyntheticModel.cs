@@ -24,16 +24,18 @@ public static class SyntheticModel
     /// </summary>
     /// <param name="shape">One of <see cref="Shapes"/>.</param>
     /// <param name="variant">Spatial tokens; null for none.</param>
+    /// <param name="decoderLayers">Decoder layers, where there shall be fewer than published; null for all.</param>
     /// <exception cref="LlavaSpException">The shape is unknown, or does not have this variant.</exception>
-    public static ModelCheckpoint Create(string shape, SpatialMode? variant)
+    public static ModelCheckpoint Create(string shape, SpatialMode? variant, int? decoderLayers = null)
     {
         if (shape == Baseline && variant is not null)
             throw new LlavaSpException($"{Baseline} has no spatial tokens: use {Small} for the {variant.ToString()!.ToLowerInvariant()} variant");
+        int Layers(int published) => Math.Min(decoderLayers ?? published, published);
         return shape switch
         {
-            Small or Baseline => Build(shape, Decoder(4096, 11008, 32, 32, 32000), LargeTower(), variant, 512, 16),
-            Large => Build(shape, Decoder(5120, 13824, 40, 40, 32000), LargeTower(), variant, 512, 16),
-            Tiny => Build(shape, Decoder(64, 176, 3, 4, 512), Tower(32, 64, 4, 4), variant, 16, 16),
+            Small or Baseline => Build(shape, Decoder(4096, 11008, Layers(32), 32, 32000), LargeTower(), variant, 512, 16),
+            Large => Build(shape, Decoder(5120, 13824, Layers(40), 40, 32000), LargeTower(), variant, 512, 16),
+            Tiny => Build(shape, Decoder(64, 176, Layers(3), 4, 512), Tower(32, 64, 4, 4), variant, 16, 16),
             _ => throw new LlavaSpException($"unknown shape '{shape}': use {string.Join(", ", Shapes)}"),
         };
     }
