@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 // Raised by one with every change of this file that an older caller would not survive.
-#define LSP_ABI_VERSION 1
+#define LSP_ABI_VERSION 2
 
 typedef enum lsp_status {
     LSP_OK = 0,
@@ -70,6 +70,11 @@ LSP_API int32_t lsp_weight_write_f32(lsp_weight* weight, int64_t first, int64_t 
 // values [count, columns] in [-127, 127] (int8) or [-8, 7] (int4), scales [count, groups] that are exact in IEEE half.
 LSP_API int32_t lsp_weight_write_integers(lsp_weight* weight, int64_t first, int64_t count, const int8_t* values,
                                           const float* scales);
+// values [count] rows as a checkpoint holds them in the weight's own format: float32, halves, int8, or int4 with the
+// even column in the low nibble, plus 8, and (columns + 1) / 2 bytes for each row. scales [count, groups] IEEE halves
+// for integer formats.
+LSP_API int32_t lsp_weight_write_stored(lsp_weight* weight, int64_t first, int64_t count, const void* values,
+                                        const uint16_t* scales);
 // destination [count, columns]: any rows, dequantised.
 LSP_API int32_t lsp_weight_read_rows(const lsp_weight* weight, int64_t first, int64_t count, float* destination);
 

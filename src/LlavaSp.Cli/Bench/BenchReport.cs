@@ -39,7 +39,7 @@ internal sealed class BenchReport(LlavaSpModel model, string shape, BenchRun run
         TextWriter output = Console.Out;
         output.WriteLine(
             $"{shape}, variant {model.Checkpoint.Spatial.Variant}, weights {model.Weights} ({ByteSize.Text(model.WeightBytes)}), "
-            + $"KV cache {model.KvFormat.ToString().ToLowerInvariant()}, random values");
+            + $"KV cache {model.KvFormat.ToString().ToLowerInvariant()}");
         output.WriteLine($"device: {model.Device.Device} ({model.Device.InstructionSet}, {model.Device.Threads} threads; {model.Device.Reason})");
         output.WriteLine(ceilings is null ? "ceilings: not known of this device" : Text(ceilings));
         output.WriteLine($"prompt of {run.PromptLength} positions, one picture among them; {decodeTokens} tokens decoded; median of {repeats} runs after one to warm up");

@@ -26,12 +26,20 @@ internal static class BenchCommand
         };
         Option<string?> variant = Choices.OneOf<string?>(
             "--variant", "Spatial tokens [default: pooling; none for llava-1.5-7b]", ("pooling", "pooling"), ("cropping", "cropping"), (None, None));
+        var model = new Option<string?>("--model") { Description = "Time this checkpoint instead of random weights", HelpName = "DIR" };
+        var save = new Option<string?>("--save")
+        {
+            Description = "Write the random weights as a checkpoint (without a tokenizer) and time nothing", HelpName = "DIR",
+        };
         Option<int> text = Count("--prompt-tokens", 40, "Text tokens of the prompt, beside the picture");
         Option<int> decode = Count("--decode", 16, "Tokens to decode");
         Option<int> repeats = Count("--repeat", 3, "Runs after one to warm up; the median counts");
         Option<bool> json = Choices.Json();
         command.Add(shape);
         command.Add(variant);
+        command.Add(model);
+        var location = new LocationOptions(command);
+        command.Add(save);
         command.Add(text);
         command.Add(decode);
         command.Add(repeats);
@@ -48,19 +56,41 @@ internal static class BenchCommand
                 "cropping" => SpatialMode.Cropping,
                 _ => null,
             };
-            return Run(name, mode, runtime.Read(parsed), parsed.GetValue(text), parsed.GetValue(decode), parsed.GetValue(repeats), parsed.GetValue(json));
+            string? folder = parsed.GetValue(model), target = parsed.GetValue(save);
+            if (folder is not null && (target is not null || parsed.GetResult(shape) is { Implicit: false } || parsed.GetResult(variant) is not null))
+                throw new LlavaSpException("--model has its own shape: leave out --shape, --variant and --save");
+            LoadOptions options = runtime.Read(parsed);
+            Func<ModelCheckpoint> open = folder is null
+                ? () => SyntheticModel.Create(name, mode)
+                : () => ModelCheckpoint.Open(location.Read(parsed, folder));
+            return target is not null
+                ? Save(open, target, options.Weights)
+                : Run(folder ?? name, open, options, parsed.GetValue(text), parsed.GetValue(decode), parsed.GetValue(repeats), parsed.GetValue(json));
         });
         return command;
     }
 
-    private static int Run(string shape, SpatialMode? variant, LoadOptions options, int textTokens, int decodeTokens, int repeats, bool json)
+    private static int Save(Func<ModelCheckpoint> open, string target, WeightFormat? weights)
+    {
+        using ModelCheckpoint checkpoint = open();
+        using var interruption = new Interruption();
+        CancellationToken cancellation = interruption.Begin();
+        var options = new ConversionOptions { Weights = weights };
+        ConversionResult result = ProgressDisplay.Load(
+            $"writing {target}", progress => CheckpointConverter.Convert(checkpoint, target, options with { Progress = progress }, cancellation), cancellation);
+        Console.Out.WriteLine($"{result.Folder}: {result.Tensors} tensors of random weights, {result.Weights}, {ByteSize.Text(result.Bytes)}");
+        return ExitCode.Success;
+    }
+
+    private static int Run(
+        string name, Func<ModelCheckpoint> open, LoadOptions options, int textTokens, int decodeTokens, int repeats, bool json)
     {
         // First, while the machine is otherwise idle.
         Ceilings? ceilings = Ceilings.OfProcessor(options.Device);
         long start = Stopwatch.GetTimestamp();
-        using ModelCheckpoint checkpoint = SyntheticModel.Create(shape, variant);
+        using ModelCheckpoint checkpoint = open();
         using LlavaSpModel model = ProgressDisplay.Load(
-            $"generating {shape}", progress => LlavaSpModel.Load(checkpoint, null, options with { Progress = progress }, start), CancellationToken.None);
+            $"loading {name}", progress => LlavaSpModel.Load(checkpoint, null, options with { Progress = progress }, start), CancellationToken.None);
         checkpoint.Dispose();
         ceilings ??= Ceilings.OfGpu(model.Backend);
         var run = new BenchRun(model, textTokens, decodeTokens);
@@ -68,7 +98,7 @@ internal static class BenchCommand
         Dictionary<Generation.Stage, StageCost> costs = StageCost.Of(model, run.PromptLength).ToDictionary(cost => cost.Stage);
         BenchRow[] rows = [.. timings.Where(timing => costs.ContainsKey(timing.Stage)).Select(timing =>
             new BenchRow(timing, costs[timing.Stage], ceilings, UsesIntegers(model, timing.Stage, options.Device.Int8Activations)))];
-        var report = new BenchReport(model, shape, run, rows, ceilings, decodeTokens, repeats);
+        var report = new BenchReport(model, name, run, rows, ceilings, decodeTokens, repeats);
         if (json) report.WriteJson();
         else report.WriteText();
         return ExitCode.Success;
