@@ -29,7 +29,8 @@ internal static class BenchCommand
         var model = new Option<string?>("--model") { Description = "Time this checkpoint instead of random weights", HelpName = "DIR" };
         var save = new Option<string?>("--save")
         {
-            Description = "Write the random weights as a checkpoint (without a tokenizer) and time nothing", HelpName = "DIR",
+            Description = "Write the random weights as a checkpoint (without a tokenizer) and time nothing",
+            HelpName = "DIR",
         };
         Option<int> text = Count("--prompt-tokens", 40, "Text tokens of the prompt, beside the picture");
         Option<int> decode = Count("--decode", 16, "Tokens to decode");
