@@ -38,7 +38,7 @@ internal sealed class BenchReport(LlavaSpModel model, string shape, BenchRun run
     {
         TextWriter output = Console.Out;
         output.WriteLine(
-            $"{shape}, variant {model.Checkpoint.Spatial.Variant}, weights {model.Weights} ({ByteSize.Text(model.WeightBytes)}), "
+            $"{shape}, variant {model.Checkpoint.Spatial.Variant}, weights {model.Weights} (vision {model.VisionWeights}; {ByteSize.Text(model.WeightBytes)}), "
             + $"KV cache {model.KvFormat.ToString().ToLowerInvariant()}");
         output.WriteLine($"device: {model.Device.Device} ({model.Device.InstructionSet}, {model.Device.Threads} threads; {model.Device.Reason})");
         output.WriteLine(ceilings is null ? "ceilings: not known of this device" : Text(ceilings));

@@ -108,10 +108,13 @@ internal static class BenchCommand
     // The processor multiplies bytes wherever weights are integers; the GPU where they have 8 bits.
     private static bool UsesIntegers(LlavaSpModel model, Generation.Stage stage, bool int8Activations) => int8Activations && model.Device.Device switch
     {
-        "cpu" => model.Weights.IsInteger,
-        "cuda" or "cuda-emulator" => model.Weights.Kind == WeightKind.Int8 || (stage == Generation.Stage.Vision && model.Weights.IsInteger),
+        "cpu" => WeightsOf(model, stage).IsInteger,
+        "cuda" or "cuda-emulator" => WeightsOf(model, stage).Kind == WeightKind.Int8,
         _ => false,
     };
+
+    private static WeightFormat WeightsOf(LlavaSpModel model, Generation.Stage stage) =>
+        stage is Generation.Stage.Vision or Generation.Stage.Projector ? model.VisionWeights : model.Weights;
 
     private static Option<int> Count(string name, int value, string description) => new(name)
     {
