@@ -4,6 +4,9 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 namespace lsp {
@@ -15,6 +18,10 @@ const Isa* const kIsas[] = {
     &kAvx2Isa,
     &kAvx512Isa,
     &kAvx512VnniIsa,
+#elif defined(__aarch64__)
+    &kNeonIsa,
+    &kDotprodIsa,
+    &kI8mmIsa,
 #endif
 };
 
@@ -56,6 +63,11 @@ const Isa& isa_at(int index) { return *kIsas[index]; }
 bool cpu_has_avx2() { return cpu().avx2; }
 bool cpu_has_avx512() { return cpu().avx512; }
 bool cpu_has_avx512vnni() { return cpu().vnni; }
+#elif defined(__aarch64__)
+bool cpu_has_neon() { return getauxval(AT_HWCAP) & HWCAP_ASIMD; }
+bool cpu_has_dotprod() { return cpu_has_neon() && (getauxval(AT_HWCAP) & HWCAP_ASIMDDP); }
+// Its unit is compiled with the dot products as well.
+bool cpu_has_i8mm() { return cpu_has_dotprod() && (getauxval(AT_HWCAP2) & HWCAP2_I8MM); }
 #endif
 
 }  // namespace lsp

@@ -16,7 +16,7 @@ float bench_read(const uint8_t* data, int64_t bytes) {
     return reduce_max(max(max(sum[0], sum[1]), max(sum[2], sum[3])));
 }
 
-constexpr int kChains = LSP_ISA_LEVEL >= 2 ? 24 : 12;  // independent sums, enough to hide the latency
+constexpr int kChains = LSP_VECTOR_REGISTERS == 32 ? 24 : 12;  // independent sums, enough to hide the latency
 
 float bench_fma(int64_t rounds) {
     F32 sum[kChains];
@@ -72,6 +72,24 @@ int32_t bench_int8_dot(int64_t rounds) {
     F32 total = zero();
     for (int i = 0; i < kChains; i++) total = total + to_float(sum[i]);
     return reduce_add(total) == 0.5f ? 1 : 0;
+}
+#elif LSP_NEON_LEVEL > 0
+constexpr int64_t kInt8PerRound = int64_t{kChains} * 16;
+
+int32_t bench_int8_dot(int64_t rounds) {
+    int32x4_t sum[kChains];
+#pragma GCC unroll 24
+    for (int i = 0; i < kChains; i++) sum[i] = vdupq_n_s32(i);
+    Weights w = prepare<false>(vdupq_n_u8(3));
+    int8x16_t x = vdupq_n_s8(2);
+    for (int64_t r = 0; r < rounds; r++) {
+        asm volatile("" : "+x"(w), "+x"(x));
+#pragma GCC unroll 24
+        for (int i = 0; i < kChains; i++) sum[i] = dot<0>(sum[i], w, x);
+    }
+    int32x4_t total = vdupq_n_s32(0);
+    for (int i = 0; i < kChains; i++) total = vaddq_s32(total, sum[i]);
+    return vaddvq_s32(total) == 1 ? 1 : 0;
 }
 #else
 constexpr int64_t kInt8PerRound = 64;

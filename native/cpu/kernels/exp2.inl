@@ -12,6 +12,9 @@ inline F32 scale_down(F32 a, F32 n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 #elif LSP_ISA_LEVEL == 1
 constexpr float kLeastPower = -127.0f;
 inline F32 scale_down(F32 a, F32 n) { return {_mm256_mul_ps(a.v, power_of_two(_mm256_cvtps_epi32(n.v)))}; }
+#elif LSP_NEON_LEVEL > 0
+constexpr float kLeastPower = -127.0f;
+inline F32 scale_down(F32 a, F32 n) { return {vmulq_f32(a.v, power_of_two(vcvtq_s32_f32(n.v)))}; }
 #else
 constexpr float kLeastPower = -127.0f;
 inline F32 scale_down(F32 a, F32 n) {

@@ -9,7 +9,7 @@ namespace lsp {
 namespace {
 
 // Rows of x in a register tile: two vectors of weights, kRows x 2 accumulators and a broadcast fill the registers.
-constexpr int kRows = LSP_ISA_LEVEL >= 2 ? 12 : 6;
+constexpr int kRows = LSP_VECTOR_REGISTERS == 32 ? 12 : 6;
 
 struct FromF32 {
     using Element = float;
@@ -82,7 +82,7 @@ template <typename From>
 constexpr FloatTile<From> kFloatTiles[] = {
     float_tile<1, From>,  float_tile<2, From>,  float_tile<3, From>,
     float_tile<4, From>,  float_tile<5, From>,  float_tile<6, From>,
-#if LSP_ISA_LEVEL >= 2
+#if LSP_VECTOR_REGISTERS == 32
     float_tile<7, From>,  float_tile<8, From>,  float_tile<9, From>,
     float_tile<10, From>, float_tile<11, From>, float_tile<12, From>,
 #endif
