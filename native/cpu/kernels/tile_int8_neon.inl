@@ -65,7 +65,7 @@ inline int weight_offset(bool wide) { return wide ? (kSignedWeights ? 0 : 128) :
 
 // Vectors of rows that a tile takes side by side: 24 sums, and the other registers for weights and x. Few rows of x,
 // the form bound by memory, take all of a panel, so that it is read in order.
-constexpr int tile_vectors(int rows) { return rows <= 3 ? 8 : rows <= 6 ? 4 : 2; }
+constexpr int tile_vectors(int rows) { return rows <= 2 ? 8 : rows <= 6 ? 4 : 2; }
 
 // Four columns of kVectors vectors of rows, `row` on.
 template <bool kWide, int kVectors>
@@ -87,7 +87,6 @@ template <int MR, bool kWide>
 void int8_tile(const uint8_t* w, int64_t columns, int group, const QuantizedRows& x, float* acc) {
     constexpr int kStep = kWide ? 128 : 64;  // bytes of four columns of a panel
     constexpr int kVectors = tile_vectors(MR);
-    constexpr int kFours = (MR + 3) / 4;
     // With so few rows the weights come from memory and are used at once.
     constexpr bool kPrefetches = MR <= 2;
     constexpr int kPrefetchBytes = 3072;
@@ -114,14 +113,13 @@ void int8_tile(const uint8_t* w, int64_t columns, int group, const QuantizedRows
                 }
                 Weights weights[kVectors];
                 load_weights<kWide>(bytes, row, weights);
-                int8x16_t fours[kFours];
-                // Up to 12 bytes behind the last value, which the scratch memory has; those lanes are not used.
-#pragma GCC unroll 3
-                for (int f = 0; f < kFours; f++) fours[f] = vld1q_s8(values + 16 * f);
+                int8x16_t fours;
 #pragma GCC unroll 12
                 for (int i = 0; i < MR; i++) {
+                    // Up to 12 bytes behind the last value, which the scratch memory has; those lanes are not used.
+                    if (i % 4 == 0) fours = vld1q_s8(values + 4 * i);
 #pragma GCC unroll 8
-                    for (int v = 0; v < kVectors; v++) sum[i][v] = dot_lane(sum[i][v], weights[v], fours[i / 4], i % 4);
+                    for (int v = 0; v < kVectors; v++) sum[i][v] = dot_lane(sum[i][v], weights[v], fours, i % 4);
                 }
                 bytes += kStep;
                 values += 4 * MR;
