@@ -4,7 +4,9 @@
 #include "../kernels.h"
 #include "../simd.h"
 
-#if LSP_NEON_LEVEL > 0
+#if LSP_NEON_LEVEL == 3
+#include "tile_int8_matrix.inl"
+#elif LSP_NEON_LEVEL > 0
 #include "tile_int8_neon.inl"
 #elif LSP_ISA_LEVEL > 0
 #include "tile_int8_x86.inl"
@@ -19,9 +21,12 @@ using Int8Tile = void (*)(const uint8_t*, int64_t, int, const QuantizedRows&, fl
 
 template <bool kWide>
 constexpr Int8Tile kInt8Tiles[] = {
-    int8_tile<1, kWide>,  int8_tile<2, kWide>,  int8_tile<3, kWide>,
-    int8_tile<4, kWide>,  int8_tile<5, kWide>,  int8_tile<6, kWide>,
-#if LSP_VECTOR_REGISTERS == 32
+    int8_tile<1, kWide>,    int8_tile<2, kWide>,    int8_tile<3, kWide>,
+    int8_tile<4, kWide>,    int8_tile<5, kWide>,    int8_tile<6, kWide>,
+#if LSP_NEON_LEVEL == 3
+    matrix_tile<7, kWide>,  matrix_tile<8, kWide>,  matrix_tile<9, kWide>,
+    matrix_tile<10, kWide>, matrix_tile<11, kWide>, matrix_tile<12, kWide>,
+#elif LSP_VECTOR_REGISTERS == 32
     int8_tile<7, kWide>,  int8_tile<8, kWide>,  int8_tile<9, kWide>,
     int8_tile<10, kWide>, int8_tile<11, kWide>, int8_tile<12, kWide>,
 #endif
