@@ -15,9 +15,7 @@ namespace {
 const Isa* const kIsas[] = {
     &kScalarIsa,
 #if defined(__x86_64__)
-    &kAvx2Isa,
-    &kAvx512Isa,
-    &kAvx512VnniIsa,
+    &kAvx2Isa,   &kAvxVnniIsa, &kAvx512Isa, &kAvx512VnniIsa,
 #elif defined(__aarch64__)
     &kNeonIsa,
     &kDotprodIsa,
@@ -28,6 +26,7 @@ const Isa* const kIsas[] = {
 #if defined(__x86_64__)
 struct Cpu {
     bool avx2 = false;
+    bool avxvnni = false;
     bool avx512 = false;
     bool vnni = false;
 
@@ -44,6 +43,7 @@ struct Cpu {
         avx2 = ymm && fma && f16c && (b >> 5 & 1);
         avx512 = avx2 && zmm && (b >> 16 & 1) && (b >> 17 & 1) && (b >> 30 & 1) && (b >> 31 & 1);  // F, DQ, BW, VL
         vnni = avx512 && (c >> 11 & 1);
+        if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) avxvnni = avx2 && (a >> 4 & 1);
     }
 };
 
@@ -61,6 +61,7 @@ const Isa& isa_at(int index) { return *kIsas[index]; }
 
 #if defined(__x86_64__)
 bool cpu_has_avx2() { return cpu().avx2; }
+bool cpu_has_avxvnni() { return cpu().avxvnni; }
 bool cpu_has_avx512() { return cpu().avx512; }
 bool cpu_has_avx512vnni() { return cpu().vnni; }
 #elif defined(__aarch64__)

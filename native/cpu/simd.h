@@ -1,7 +1,8 @@
 // A vector of float32 of the widest kind that the unit's instruction set has. x86: LSP_ISA_LEVEL 1 AVX2 + FMA + F16C,
-// 2 AVX-512 F BW VL DQ, 3 the same with VNNI. aarch64: LSP_NEON_LEVEL 1 Advanced SIMD, 2 the same with dot products
-// (sdot), 3 and with int8 matrix products (usdot, usmmla). Neither: portable. Everything has internal linkage: this
-// file is compiled once for each instruction set, and the linker must never take one unit's code for another's.
+// 2 the same with AVX-VNNI, 3 AVX-512 F BW VL DQ, 4 the same with VNNI. aarch64: LSP_NEON_LEVEL 1 Advanced SIMD, 2 the
+// same with dot products (sdot), 3 and with int8 matrix products (usdot, usmmla). Neither: portable. Everything has
+// internal linkage: this file is compiled once for each instruction set, and the linker must never take one unit's code
+// for another's.
 #pragma once
 
 #ifndef LSP_ISA_LEVEL
@@ -12,7 +13,7 @@
 #endif
 
 // How many vector registers the tiles may fill.
-#if LSP_ISA_LEVEL >= 2 || LSP_NEON_LEVEL > 0
+#if LSP_ISA_LEVEL >= 3 || LSP_NEON_LEVEL > 0
 #define LSP_VECTOR_REGISTERS 32
 #else
 #define LSP_VECTOR_REGISTERS 16
@@ -20,9 +21,9 @@
 
 #if LSP_NEON_LEVEL > 0
 #include "simd_neon.h"
-#elif LSP_ISA_LEVEL >= 2
+#elif LSP_ISA_LEVEL >= 3
 #include "simd_avx512.h"
-#elif LSP_ISA_LEVEL == 1
+#elif LSP_ISA_LEVEL > 0
 #include "simd_avx2.h"
 #else
 #include "simd_portable.h"

@@ -14,7 +14,7 @@ namespace {
 // A register tile: kTileVectors vectors of rows by kTileStep positions (scores) or columns (output).
 #if LSP_VECTOR_REGISTERS == 32
 constexpr int kTileVectors = 3, kTileStep = 8;
-#elif LSP_ISA_LEVEL == 1
+#elif LSP_ISA_LEVEL > 0
 constexpr int kTileVectors = 3, kTileStep = 4;
 #else
 constexpr int kTileVectors = 2, kTileStep = 4;

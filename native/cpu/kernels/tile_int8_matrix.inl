@@ -3,7 +3,7 @@
 //
 // usmmla multiplies 2 rows of weights by 2 rows of x, 8 columns each. The words of four columns lie as usdot wants
 // them; zipping two steps makes operands of them: 10 zips for the 24 usmmla of 12 rows, which replace 48 usdot. Six
-// rows and fewer gain nothing.
+// rows and fewer gain little.
 #pragma once
 
 #include "tile_int8_neon.inl"

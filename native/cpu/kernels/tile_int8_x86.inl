@@ -11,7 +11,7 @@ namespace lsp {
 namespace {
 
 // Vectors of 32-bit sums; a byte vector holds four columns of as many rows.
-#if LSP_ISA_LEVEL >= 2
+#if LSP_ISA_LEVEL >= 3
 typedef __m512i I32;
 inline I32 load_bytes(const uint8_t* p) { return _mm512_load_si512(p); }
 inline I32 broadcast_word(const int8_t* p) {
@@ -40,7 +40,7 @@ inline F32 to_float(I32 a) { return {_mm256_cvtepi32_ps(a)}; }
 #endif
 
 // A vector of weights, ready for dot(sum, w, x) = sum + four products per lane.
-#if LSP_ISA_LEVEL == 3
+#if LSP_ISA_LEVEL == 4 || LSP_ISA_LEVEL == 2
 constexpr bool kSignedWeights = false;  // vpdpbusd takes q + offset as it is stored
 template <bool kWide>
 struct Weights {
@@ -52,9 +52,13 @@ inline Weights<kWide> prepare(I32 stored) {
 }
 template <bool kWide>
 inline I32 dot(I32 sum, Weights<kWide> w, I32 x) {
+#if LSP_ISA_LEVEL == 4
     return _mm512_dpbusd_epi32(sum, w.v, x);
+#else
+    return _mm256_dpbusd_avx_epi32(sum, w.v, x);
+#endif
 }
-#elif LSP_ISA_LEVEL == 2
+#elif LSP_ISA_LEVEL == 3
 // maddubs adds pairs of products in 16 bits. int4: at most 2 * 15 * 127, taken as stored. int8: the sign of w moves to
 // x, so that a pair is at most 2 * 128 * 127 = 32512 and cannot saturate.
 constexpr bool kSignedWeights = true;
@@ -108,7 +112,7 @@ __attribute__((always_inline)) inline void four_columns(const uint8_t* bytes, in
     if (kWide) {
         w0 = prepare<kWide>(load_bytes(bytes));
         w1 = prepare<kWide>(load_bytes(bytes + 4 * kWidth));
-    } else if (LSP_ISA_LEVEL >= 2) {
+    } else if (LSP_ISA_LEVEL >= 3) {
         const I32 both = load_bytes(bytes);
         w0 = prepare<kWide>(low_nibbles(both));
         w1 = prepare<kWide>(high_nibbles(both));
@@ -143,7 +147,7 @@ void int8_tile(const uint8_t* w, int64_t columns, int group, const QuantizedRows
         const float* x_scales = x.scales;
         const int32_t* start = x.start;
         F32 total[MR][2];
-        constexpr bool kInRegisters = MR <= (LSP_ISA_LEVEL >= 2 ? 6 : 2);
+        constexpr bool kInRegisters = MR <= (LSP_ISA_LEVEL >= 3 ? 6 : 2);
         if (kInRegisters) {
 #pragma GCC unroll 12
             for (int i = 0; i < MR; i++) {

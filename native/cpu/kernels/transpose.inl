@@ -6,7 +6,7 @@
 namespace lsp {
 namespace {
 
-#if LSP_ISA_LEVEL >= 2
+#if LSP_ISA_LEVEL >= 3
 
 // Lane j of vector i becomes lane i of vector j.
 inline void transpose(F32 (&a)[kWidth]) {
@@ -39,7 +39,7 @@ inline void transpose(F32 (&a)[kWidth]) {
     }
 }
 
-#elif LSP_ISA_LEVEL == 1
+#elif LSP_ISA_LEVEL > 0
 
 inline void transpose(F32 (&a)[kWidth]) {
     __m256 t[8], u[8];
