@@ -109,7 +109,7 @@ template <int R, typename Element>
 void output_rows(const float* weights, const Element* values, int64_t columns, int64_t begin, int64_t end,
                  float* output, int64_t output_stride) {
     // As many sums as the registers hold.
-    constexpr int kMost = (LSP_ISA_LEVEL >= 2 ? 16 : 8) / R > 8 ? 8 : (LSP_ISA_LEVEL >= 2 ? 16 : 8) / R;
+    constexpr int kMost = LSP_VECTOR_REGISTERS / 2 / R > 8 ? 8 : LSP_VECTOR_REGISTERS / 2 / R;
     int64_t c = 0;
     for (; c + kMost * kWidth <= columns; c += kMost * kWidth) {
         add_values<R, kMost>(weights, values + c, columns, begin, end, output + c, output_stride);
