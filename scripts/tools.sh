@@ -36,6 +36,16 @@ need_tools() {
     return $missing
 }
 
+# Prints which of the things that build for aarch64 and run it here are missing; tools/install-aarch64 brings them.
+missing_for_aarch64() {
+    command -v aarch64-linux-gnu-g++ >/dev/null || echo g++-aarch64-linux-gnu
+    qemu_aarch64 >/dev/null || echo qemu-user
+    [ -e /usr/src/googletest/CMakeLists.txt ] || echo googletest
+}
+
+# Prints the path of qemu for programs of aarch64, or fails.
+qemu_aarch64() { command -v qemu-aarch64 || command -v qemu-aarch64-static; }
+
 # Folder of the CUDA compiler that tools/install-cuda brings.
 cuda_prefix() {
     if [ -n "${CUDA_TOOLS:-}" ]; then echo "$CUDA_TOOLS"

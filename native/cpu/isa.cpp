@@ -4,6 +4,9 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 namespace lsp {
@@ -12,15 +15,18 @@ namespace {
 const Isa* const kIsas[] = {
     &kScalarIsa,
 #if defined(__x86_64__)
-    &kAvx2Isa,
-    &kAvx512Isa,
-    &kAvx512VnniIsa,
+    &kAvx2Isa,   &kAvxVnniIsa, &kAvx512Isa, &kAvx512VnniIsa,
+#elif defined(__aarch64__)
+    &kNeonIsa,
+    &kDotprodIsa,
+    &kI8mmIsa,
 #endif
 };
 
 #if defined(__x86_64__)
 struct Cpu {
     bool avx2 = false;
+    bool avxvnni = false;
     bool avx512 = false;
     bool vnni = false;
 
@@ -37,6 +43,7 @@ struct Cpu {
         avx2 = ymm && fma && f16c && (b >> 5 & 1);
         avx512 = avx2 && zmm && (b >> 16 & 1) && (b >> 17 & 1) && (b >> 30 & 1) && (b >> 31 & 1);  // F, DQ, BW, VL
         vnni = avx512 && (c >> 11 & 1);
+        if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) avxvnni = avx2 && (a >> 4 & 1);
     }
 };
 
@@ -54,8 +61,14 @@ const Isa& isa_at(int index) { return *kIsas[index]; }
 
 #if defined(__x86_64__)
 bool cpu_has_avx2() { return cpu().avx2; }
+bool cpu_has_avxvnni() { return cpu().avxvnni; }
 bool cpu_has_avx512() { return cpu().avx512; }
 bool cpu_has_avx512vnni() { return cpu().vnni; }
+#elif defined(__aarch64__)
+bool cpu_has_neon() { return getauxval(AT_HWCAP) & HWCAP_ASIMD; }
+bool cpu_has_dotprod() { return cpu_has_neon() && (getauxval(AT_HWCAP) & HWCAP_ASIMDDP); }
+// Its unit is compiled with the dot products as well.
+bool cpu_has_i8mm() { return cpu_has_dotprod() && (getauxval(AT_HWCAP2) & HWCAP2_I8MM); }
 #endif
 
 }  // namespace lsp

@@ -20,11 +20,19 @@ const Isa& isa_at(int index);
 // One table per unit isa_*.cpp.
 extern const Isa kScalarIsa;
 extern const Isa kAvx2Isa;
+extern const Isa kAvxVnniIsa;
 extern const Isa kAvx512Isa;
 extern const Isa kAvx512VnniIsa;
+extern const Isa kNeonIsa;
+extern const Isa kDotprodIsa;
+extern const Isa kI8mmIsa;
 
 bool cpu_has_avx2();
+bool cpu_has_avxvnni();
 bool cpu_has_avx512();
 bool cpu_has_avx512vnni();
+bool cpu_has_neon();
+bool cpu_has_dotprod();
+bool cpu_has_i8mm();
 
 }  // namespace lsp

@@ -1,4 +1,4 @@
-#define LSP_ISA_LEVEL 3
+#define LSP_ISA_LEVEL 4
 #include "kernels/matrix_ops.inl"
 #include "kernels/vector_ops.inl"
 

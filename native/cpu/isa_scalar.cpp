@@ -1,4 +1,3 @@
-#define LSP_ISA_LEVEL 0
 #include "kernels/matrix_ops.inl"
 #include "kernels/vector_ops.inl"
 

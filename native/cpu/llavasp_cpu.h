@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 // Raised by one with every change of this file that an older caller would not survive.
-#define LSP_ABI_VERSION 1
+#define LSP_ABI_VERSION 2
 
 typedef enum lsp_status {
     LSP_OK = 0,
@@ -46,7 +46,8 @@ LSP_API int32_t lsp_abi_version(void);
 // Name of the index-th instruction set that this build has and this machine can run, worst first; null past the end.
 LSP_API const char* lsp_isa_available(int32_t index);
 
-// isa: "scalar", "avx2", "avx512", "avx512vnni", or null for the best; threads: 1 to 1024, the caller included.
+// isa: "scalar", on x86 "avx2", "avxvnni", "avx512", "avx512vnni", on aarch64 "neon", "dotprod", "i8mm", or null for
+// the best; threads: 1 to 1024, the caller included.
 LSP_API int32_t lsp_engine_create(const char* isa, int32_t threads, lsp_engine** out);
 LSP_API void lsp_engine_destroy(lsp_engine* engine);
 LSP_API const char* lsp_engine_isa(const lsp_engine* engine);
@@ -70,6 +71,11 @@ LSP_API int32_t lsp_weight_write_f32(lsp_weight* weight, int64_t first, int64_t 
 // values [count, columns] in [-127, 127] (int8) or [-8, 7] (int4), scales [count, groups] that are exact in IEEE half.
 LSP_API int32_t lsp_weight_write_integers(lsp_weight* weight, int64_t first, int64_t count, const int8_t* values,
                                           const float* scales);
+// values [count] rows as a checkpoint holds them in the weight's own format: float32, halves, int8, or int4 with the
+// even column in the low nibble, plus 8, and (columns + 1) / 2 bytes for each row. scales [count, groups] IEEE halves
+// for integer formats.
+LSP_API int32_t lsp_weight_write_stored(lsp_weight* weight, int64_t first, int64_t count, const void* values,
+                                        const uint16_t* scales);
 // destination [count, columns]: any rows, dequantised.
 LSP_API int32_t lsp_weight_read_rows(const lsp_weight* weight, int64_t first, int64_t count, float* destination);
 

@@ -73,12 +73,12 @@ void write_integer_row(const lsp_weight& w, int64_t row, const int8_t* values, c
     }
 }
 
+}  // namespace
+
 bool is_block(const lsp_weight* w, int64_t first, int64_t count) {
     return w != nullptr && first >= 0 && count >= 0 && first % kPanel == 0 && count <= w->rows &&
            first <= w->rows - count && (count % kPanel == 0 || first + count == w->rows);
 }
-
-}  // namespace
 
 void read_row(const lsp_weight& w, int64_t row, float* destination) {
     const uint8_t* panel = panel_of(w, row);

@@ -28,6 +28,9 @@ namespace lsp {
 
 constexpr int kPanel = LSP_PANEL_ROWS;
 
+// Whether rows first … first + count - 1 are whole panels of the weight, the last one of the matrix perhaps in part.
+bool is_block(const lsp_weight* weight, int64_t first, int64_t count);
+
 // One row, dequantised; destination [columns].
 void read_row(const lsp_weight& weight, int64_t row, float* destination);
 

@@ -41,6 +41,9 @@ public sealed class LlavaSpModel : IDisposable
     /// <summary>Weight format in memory.</summary>
     public WeightFormat Weights { get; }
 
+    /// <summary>Format of the vision tower and the projector in memory.</summary>
+    public WeightFormat VisionWeights { get; private init; }
+
     /// <summary>Why the weights have that format.</summary>
     public string WeightsReason { get; private init; } = "";
 
@@ -103,7 +106,9 @@ public sealed class LlavaSpModel : IDisposable
                 : $"{backend.Info.Device} does not hold the checkpoint's {checkpoint.StoredFormat}";
             backend.UseWeights(format);
             KvFormat kv = ChooseKvFormat(options, backend, format);
-            var plan = WeightPlan.For(format);
+            var plan = WeightPlan.For(format, options.VisionWeights);
+            if (options.VisionWeights is not null && !backend.Holds(plan.Vision))
+                throw new DeviceException($"{backend.Info.Device} cannot hold {plan.Vision} vision weights beside {format} ones: use {backend.DefaultFormat(plan.Vision)} or int8");
             options.Progress?.Report(new LoadProgress("vision tower", 0));
             encoder = ImageEncoder.Load(backend, checkpoint, plan, options.AllHiddenStates);
             int layers = checkpoint.Decoder.Layers;
@@ -118,6 +123,7 @@ public sealed class LlavaSpModel : IDisposable
                 checkpoint.Spatial.Variant, checkpoint.Spatial.Reason);
             return new LlavaSpModel(checkpoint, backend, encoder, decoder, tokenizer, preprocessor, format, kv)
             {
+                VisionWeights = plan.Vision,
                 WeightsReason = reason,
                 LoadMilliseconds = Stopwatch.GetElapsedTime(start).TotalMilliseconds,
             };

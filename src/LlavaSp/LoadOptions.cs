@@ -19,6 +19,9 @@ public sealed record LoadOptions
     /// <summary>Format of the weights in memory; null keeps the checkpoint's own, or takes the nearest that the device holds.</summary>
     public WeightFormat? Weights { get; init; }
 
+    /// <summary>Format of the vision tower and the projector, where it is not to follow <see cref="Weights"/>: float32, halves or int8.</summary>
+    public WeightFormat? VisionWeights { get; init; }
+
     /// <summary>Element type of key-value caches; null takes float32 for float32 weights, else half.</summary>
     public KvFormat? KvFormat { get; init; }
 

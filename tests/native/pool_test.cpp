@@ -75,8 +75,9 @@ class CeilingTest : public EveryIsa {};
 TEST_P(CeilingTest, AreMeasured) {
     Engine engine = make_engine(GetParam(), 2);
     EXPECT_GT(lsp_bench_read_bandwidth(engine.get(), 8 << 20, 2), 0);
-    EXPECT_GT(lsp_bench_fma(engine.get(), 1), 1e8);
-    EXPECT_GT(lsp_bench_int8_dot(engine.get(), 1), 1e8);
+    // Low enough for an emulated processor.
+    EXPECT_GT(lsp_bench_fma(engine.get(), 1), 1e6);
+    EXPECT_GT(lsp_bench_int8_dot(engine.get(), 1), 1e6);
     EXPECT_LT(lsp_bench_read_bandwidth(engine.get(), 0, 2), 0);
 }
 

@@ -1,3 +1,7 @@
+#include "weights.h"
+
+#include <cstring>
+
 #include "matrix_support.h"
 #include "numeric.h"
 
@@ -28,6 +32,65 @@ TEST(WeightsTest, IntegersComeBackExactly) {
                               read[i * columns + c]);
                 }
             }
+        }
+    }
+}
+
+// A checkpoint's own rows give the same bytes, padding included, as numbers that are rounded to its format.
+TEST(WeightsTest, StoredRowsArePackedAsNumbersAre) {
+    for (const Format& format : kFormats) {
+        for (const int64_t columns : {1, 2, 3, 31, 64, 127, 128, 130, 301}) {
+            const int64_t rows = 75, groups = format.group == 0 ? 0 : (columns + format.group - 1) / format.group;
+            std::mt19937 generator(5);
+            std::vector<uint8_t> stored;
+            std::vector<int8_t> values;
+            std::vector<float> floats, scales;
+            std::vector<uint16_t> halves;
+            for (int64_t i = 0; i < rows; i++) {
+                for (int64_t c = 0; c < columns; c++) {
+                    const int q = static_cast<int>(generator() % 16) - 8;
+                    floats.push_back(static_cast<float>(q) / 4);
+                    values.push_back(static_cast<int8_t>(q));
+                    const uint16_t half = format.format == LSP_BF16 ? lsp::float_to_bfloat(floats.back())
+                                                                    : lsp::float_to_half(floats.back());
+                    const auto append = [&](const auto& value) {
+                        const auto* bytes = reinterpret_cast<const uint8_t*>(&value);
+                        stored.insert(stored.end(), bytes, bytes + sizeof value);
+                    };
+                    if (format.format == LSP_F32) append(floats.back());
+                    if (format.format == LSP_F16 || format.format == LSP_BF16) append(half);
+                    if (format.format == LSP_INT8) append(values.back());
+                    if (format.format != LSP_INT4) continue;
+                    if (c % 2 == 0) stored.push_back(0xf0);  // what stands behind an odd width must not matter
+                    uint8_t& byte = stored.back();
+                    const uint8_t nibble = static_cast<uint8_t>(q + 8);
+                    byte = c % 2 == 0 ? (byte & 0xf0) | nibble : (byte & 0x0f) | static_cast<uint8_t>(nibble << 4);
+                }
+            }
+            for (int64_t i = 0; i < rows * groups; i++) {
+                scales.push_back(static_cast<float>(i % 31 + 1) / 64);
+                halves.push_back(lsp::float_to_half(scales.back()));
+            }
+
+            std::vector<Weight> made;
+            for (int k = 0; k < 2; k++) {
+                lsp_weight* weight = nullptr;
+                ASSERT_EQ(LSP_OK, lsp_weight_create(rows, columns, format.format, format.group, &weight));
+                made.emplace_back(weight, lsp_weight_destroy);
+            }
+            if (format.group == 0) {
+                ASSERT_EQ(LSP_OK, lsp_weight_write_f32(made[0].get(), 0, rows, floats.data()));
+            } else {
+                ASSERT_EQ(LSP_OK, lsp_weight_write_integers(made[0].get(), 0, rows, values.data(), scales.data()));
+            }
+            // In two blocks.
+            const int64_t row_bytes = static_cast<int64_t>(stored.size()) / rows;
+            ASSERT_EQ(LSP_OK, lsp_weight_write_stored(made[1].get(), 32, rows - 32, stored.data() + 32 * row_bytes,
+                                                      halves.data() + 32 * groups));
+            ASSERT_EQ(LSP_OK, lsp_weight_write_stored(made[1].get(), 0, 32, stored.data(), halves.data()));
+            ASSERT_EQ(0,
+                      std::memcmp(made[0]->data, made[1]->data, static_cast<size_t>(lsp_weight_bytes(made[0].get()))))
+                << format.name << ", " << columns << " columns";
         }
     }
 }

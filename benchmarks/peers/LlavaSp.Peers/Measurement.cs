@@ -73,6 +73,9 @@ internal static class Metric
     /// <summary>Share of the read bandwidth or of the arithmetic peak: appended to another name.</summary>
     public const string ShareOfRead = "_share_of_read", ShareOfPeak = "_share_of_peak";
 
+    /// <summary>Seconds to load a quantised checkpoint whose files are in the page cache.</summary>
+    public const string Load = "load_seconds";
+
     /// <summary>Seconds of the spatial tokens alone.</summary>
     public const string SpatialTokens = "spatial_tokens_seconds";
 }

@@ -32,7 +32,7 @@ internal sealed class RandomBytes
     {
         var random = new Random(3);
         var block = new byte[Elements * sizeof(float)];
-        Span<float> values = System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(block);
+        Span<float> values = System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(block.AsSpan());
         for (int i = 0; i < values.Length; i++) values[i] = centre + range * (random.NextSingle() * 2 - 1);
         return new RandomBytes(block);
     }
@@ -42,7 +42,7 @@ internal sealed class RandomBytes
     {
         var random = new Random(4);
         var block = new byte[Elements * 2];
-        Span<Half> values = System.Runtime.InteropServices.MemoryMarshal.Cast<byte, Half>(block);
+        Span<Half> values = System.Runtime.InteropServices.MemoryMarshal.Cast<byte, Half>(block.AsSpan());
         for (int i = 0; i < values.Length; i++) values[i] = (Half)(range * (random.NextSingle() * 2 - 1));
         return new RandomBytes(block);
     }

@@ -12,6 +12,17 @@ namespace {
 
 constexpr int64_t kPiece = 256;  // positions of a piece
 
+// Keys and values come from memory, and the processor's own prefetching starts anew with every page: what is read this
+// many bytes later is asked for.
+constexpr int64_t kCacheAhead = 2048;
+
+template <typename Element>
+inline void prefetch_ahead(const Element* at, int64_t columns) {
+    const char* p = reinterpret_cast<const char*>(at) + kCacheAhead;
+    for (int64_t line = 0; line < columns * static_cast<int64_t>(sizeof(Element)); line += 64)
+        __builtin_prefetch(p + line);
+}
+
 // Weighted sum of the values of a piece for one row, before division by the sum of weights: output [columns], maximum,
 // sum.
 inline int64_t piece_floats(int64_t columns) { return columns + kRowUnit; }
@@ -24,7 +35,10 @@ void score_rows(const float* query, const Element* keys, int64_t columns, int64_
     for (int64_t j = 0; j < count; j += kEach) {
         const Element* key[kEach];
 #pragma GCC unroll 16
-        for (int i = 0; i < kEach; i++) key[i] = keys + (j + i < count ? j + i : count - 1) * columns;
+        for (int i = 0; i < kEach; i++) {
+            key[i] = keys + (j + i < count ? j + i : count - 1) * columns;
+            prefetch_ahead(key[i], columns);
+        }
         F32 sum[kWidth];
 #pragma GCC unroll 16
         for (int i = 0; i < kWidth; i++) sum[i] = zero();
@@ -74,6 +88,7 @@ inline void add_values(const float* weights, const Element* values, int64_t colu
     }
     for (int64_t j = begin; j < end; j++) {
         F32 x[V];
+        prefetch_ahead(values + j * columns, V * kWidth);
 #pragma GCC unroll 8
         for (int v = 0; v < V; v++) x[v] = load_element(values + j * columns + v * kWidth);
 #pragma GCC unroll 4
@@ -94,7 +109,7 @@ template <int R, typename Element>
 void output_rows(const float* weights, const Element* values, int64_t columns, int64_t begin, int64_t end,
                  float* output, int64_t output_stride) {
     // As many sums as the registers hold.
-    constexpr int kMost = (LSP_ISA_LEVEL >= 2 ? 16 : 8) / R > 8 ? 8 : (LSP_ISA_LEVEL >= 2 ? 16 : 8) / R;
+    constexpr int kMost = LSP_VECTOR_REGISTERS / 2 / R > 8 ? 8 : LSP_VECTOR_REGISTERS / 2 / R;
     int64_t c = 0;
     for (; c + kMost * kWidth <= columns; c += kMost * kWidth) {
         add_values<R, kMost>(weights, values + c, columns, begin, end, output + c, output_stride);

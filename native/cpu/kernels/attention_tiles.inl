@@ -12,9 +12,9 @@ namespace lsp {
 namespace {
 
 // A register tile: kTileVectors vectors of rows by kTileStep positions (scores) or columns (output).
-#if LSP_ISA_LEVEL >= 2
+#if LSP_VECTOR_REGISTERS == 32
 constexpr int kTileVectors = 3, kTileStep = 8;
-#elif LSP_ISA_LEVEL == 1
+#elif LSP_ISA_LEVEL > 0
 constexpr int kTileVectors = 3, kTileStep = 4;
 #else
 constexpr int kTileVectors = 2, kTileStep = 4;
@@ -189,7 +189,7 @@ using TileBlock = void (*)(const Tile&, const float*, const float*, int64_t, int
 constexpr TileBlock kTileBlocks[] = {
     tile_block<1>,
     tile_block<2>,
-#if LSP_ISA_LEVEL > 0
+#if LSP_ISA_LEVEL > 0 || LSP_NEON_LEVEL > 0
     tile_block<3>,
 #endif
 };

@@ -16,7 +16,7 @@ float bench_read(const uint8_t* data, int64_t bytes) {
     return reduce_max(max(max(sum[0], sum[1]), max(sum[2], sum[3])));
 }
 
-constexpr int kChains = LSP_ISA_LEVEL >= 2 ? 24 : 12;  // independent sums, enough to hide the latency
+constexpr int kChains = LSP_VECTOR_REGISTERS == 32 ? 24 : 12;  // independent sums, enough to hide the latency
 
 float bench_fma(int64_t rounds) {
     F32 sum[kChains];
@@ -33,8 +33,13 @@ float bench_fma(int64_t rounds) {
     return reduce_add(total);
 }
 
-#if LSP_ISA_LEVEL >= 3
-constexpr int64_t kInt8PerRound = 12 * 64;
+#if LSP_ISA_LEVEL == 4 || LSP_ISA_LEVEL == 2
+#if LSP_ISA_LEVEL == 4
+#define LSP_DPBUSD "vpdpbusd"
+#else
+#define LSP_DPBUSD "%{vex%} vpdpbusd"
+#endif
+constexpr int64_t kInt8PerRound = int64_t{12} * kWidth * 4;
 
 // Twelve sums in registers. The instruction itself: from the intrinsic g++ 12 makes moves between the sums, which halve
 // the rate.
@@ -43,10 +48,10 @@ int32_t bench_int8_dot(int64_t rounds) {
     const I32 w = set1_words(0x01020304), x = set1_words(0x04030201);
     for (int64_t r = 0; r < rounds; r++) {
         asm volatile(
-            "vpdpbusd %12, %13, %0\n\tvpdpbusd %12, %13, %1\n\tvpdpbusd %12, %13, %2\n\t"
-            "vpdpbusd %12, %13, %3\n\tvpdpbusd %12, %13, %4\n\tvpdpbusd %12, %13, %5\n\t"
-            "vpdpbusd %12, %13, %6\n\tvpdpbusd %12, %13, %7\n\tvpdpbusd %12, %13, %8\n\t"
-            "vpdpbusd %12, %13, %9\n\tvpdpbusd %12, %13, %10\n\tvpdpbusd %12, %13, %11"
+            LSP_DPBUSD " %12, %13, %0\n\t" LSP_DPBUSD " %12, %13, %1\n\t" LSP_DPBUSD " %12, %13, %2\n\t" LSP_DPBUSD
+                       " %12, %13, %3\n\t" LSP_DPBUSD " %12, %13, %4\n\t" LSP_DPBUSD " %12, %13, %5\n\t" LSP_DPBUSD
+                       " %12, %13, %6\n\t" LSP_DPBUSD " %12, %13, %7\n\t" LSP_DPBUSD " %12, %13, %8\n\t" LSP_DPBUSD
+                       " %12, %13, %9\n\t" LSP_DPBUSD " %12, %13, %10\n\t" LSP_DPBUSD " %12, %13, %11"
             : "+v"(a), "+v"(b), "+v"(c), "+v"(d), "+v"(e), "+v"(f), "+v"(g), "+v"(h), "+v"(i), "+v"(j), "+v"(k), "+v"(l)
             : "v"(w), "v"(x));
     }
@@ -72,6 +77,30 @@ int32_t bench_int8_dot(int64_t rounds) {
     F32 total = zero();
     for (int i = 0; i < kChains; i++) total = total + to_float(sum[i]);
     return reduce_add(total) == 0.5f ? 1 : 0;
+}
+#elif LSP_NEON_LEVEL > 0
+#if LSP_NEON_LEVEL == 3
+constexpr int64_t kInt8PerRound = int64_t{kChains} * 32;
+inline int32x4_t most_products(int32x4_t sum, Weights w, int8x16_t x) { return vusmmlaq_s32(sum, w, x); }
+#else
+constexpr int64_t kInt8PerRound = int64_t{kChains} * 16;
+inline int32x4_t most_products(int32x4_t sum, Weights w, int8x16_t x) { return dot<0>(sum, w, x); }
+#endif
+
+int32_t bench_int8_dot(int64_t rounds) {
+    int32x4_t sum[kChains];
+#pragma GCC unroll 24
+    for (int i = 0; i < kChains; i++) sum[i] = vdupq_n_s32(i);
+    Weights w = prepare<false>(vdupq_n_u8(3));
+    int8x16_t x = vdupq_n_s8(2);
+    for (int64_t r = 0; r < rounds; r++) {
+        asm volatile("" : "+x"(w), "+x"(x));
+#pragma GCC unroll 24
+        for (int i = 0; i < kChains; i++) sum[i] = most_products(sum[i], w, x);
+    }
+    int32x4_t total = vdupq_n_s32(0);
+    for (int i = 0; i < kChains; i++) total = vaddq_s32(total, sum[i]);
+    return vaddvq_s32(total) == 1 ? 1 : 0;
 }
 #else
 constexpr int64_t kInt8PerRound = 64;

@@ -6,12 +6,15 @@ namespace lsp {
 namespace {
 
 // a * 2^n for whole n from kLeastPower to 0; zero at kLeastPower. One step, unlike scale_by_power.
-#if LSP_ISA_LEVEL >= 2
+#if LSP_ISA_LEVEL >= 3
 constexpr float kLeastPower = -200.0f;
 inline F32 scale_down(F32 a, F32 n) { return {_mm512_scalef_ps(a.v, n.v)}; }
-#elif LSP_ISA_LEVEL == 1
+#elif LSP_ISA_LEVEL > 0
 constexpr float kLeastPower = -127.0f;
 inline F32 scale_down(F32 a, F32 n) { return {_mm256_mul_ps(a.v, power_of_two(_mm256_cvtps_epi32(n.v)))}; }
+#elif LSP_NEON_LEVEL > 0
+constexpr float kLeastPower = -127.0f;
+inline F32 scale_down(F32 a, F32 n) { return {vmulq_f32(a.v, power_of_two(vcvtq_s32_f32(n.v)))}; }
 #else
 constexpr float kLeastPower = -127.0f;
 inline F32 scale_down(F32 a, F32 n) {

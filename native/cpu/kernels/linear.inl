@@ -13,9 +13,10 @@
 namespace lsp {
 namespace {
 
-constexpr int64_t kRowBlock = 1024;       // rows of x whose sums a task holds in the second-level cache
-constexpr int64_t kFloatColumns = 256;    // k of a block: 32 KiB of float32 weights
-constexpr int64_t kInt8Columns = 1024;    // k of a block: 16 KiB of int4 weights
+constexpr int64_t kRowBlock = 1024;     // rows of x whose sums a task holds in the second-level cache
+constexpr int64_t kMostPanels = 4;      // that a task multiplies rows of x with while they are in the first-level cache
+constexpr int64_t kFloatColumns = 256;  // k of a block: 32 KiB of float32 weights
+constexpr int64_t kInt8Columns = 1024;  // k of a block: 16 KiB of int4 weights
 constexpr int64_t kSliceColumns = 16384;  // k of a slice when k is longer than two of them
 
 // A product and where its packed input and its partial sums lie.
@@ -26,6 +27,7 @@ struct Job {
     RowPanels rows;
     int64_t slices;
     int64_t panels;       // of the weight
+    int64_t together;     // panels of a task
     bool quantized;       // x as int8
     const float* direct;  // x as it is, when one row needs no packing; else null
     float* packed;
@@ -39,6 +41,7 @@ struct Job {
           rows(product.m),
           slices(k > 2 * kSliceColumns ? ceil_div(k, kSliceColumns) : 1),
           panels(product.weight->panels),
+          together(1),
           quantized(int8_activations && product.weight->group != 0),
           direct(nullptr),
           packed(nullptr),
@@ -50,7 +53,8 @@ struct Job {
     }
 
     int64_t pack_tasks() const { return direct != nullptr ? 0 : rows.count * ceil_div(k, kPackColumns); }
-    int64_t tasks() const { return slices * panels; }
+    int64_t tasks_of_slice() const { return ceil_div(panels, together); }
+    int64_t tasks() const { return slices * tasks_of_slice(); }
     int64_t slice_first(int64_t slice) const { return slice * kSliceColumns; }
     int64_t slice_end(int64_t slice) const { return slice + 1 == slices ? k : (slice + 1) * kSliceColumns; }
 };
@@ -85,7 +89,7 @@ inline size_t carve(Job* jobs, int count, uint8_t* base) {
         } else if (job.direct == nullptr) {
             job.packed = carver.take<float>(m * job.k);
         }
-        if (job.slices > 1) job.partial = carver.take<float>(job.tasks() * m * kPanel);
+        if (job.slices > 1) job.partial = carver.take<float>(job.slices * job.panels * m * kPanel);
     }
     return carver.used;
 }
@@ -103,55 +107,70 @@ inline void pack_task(const Job& job, int64_t task) {
     }
 }
 
-// acc [m, 32] += x * (panel of w), float32; `tile` holds kFloatColumns x 32 unpacked weights.
-void multiply_float(const Job& job, const uint8_t* panel, int64_t first, int64_t end, float* acc, float* tile) {
+// Neighbouring panels of a weight, and the sums of each: acc[i] is [m, 32].
+struct Panels {
+    const uint8_t* weights;
+    int64_t count;
+    float* acc[kMostPanels];
+};
+
+// acc[i] += x * (i-th panel of w), float32; `tiles` holds kFloatColumns x 32 unpacked weights for each panel.
+void multiply_float(const Job& job, const Panels& panels, int64_t first, int64_t end, float* tiles) {
     const lsp_weight& w = *job.product.weight;
     // Halves are widened inside the tile when every weight is used once, else once before all the rows.
     const bool widen = w.format != LSP_F32 && (w.group != 0 || job.rows.count > 1);
     const float* x = job.direct != nullptr ? job.direct : job.packed;
     for (int64_t at = first; at < end; at += kFloatColumns) {
         const int64_t columns = least(kFloatColumns, end - at);
-        if (widen) unpack_tile(w, panel, at, columns, tile);
+        for (int64_t i = 0; widen && i < panels.count; i++)
+            unpack_tile(w, panels.weights + i * w.panel_bytes, at, columns, tiles + i * kFloatColumns * kPanel);
         for (int64_t p = 0; p < job.rows.count; p++) {
             const int64_t size = job.rows.size(p), row = job.rows.first(p);
             const float* rows = x + row * job.k + at * size;
-            float* out = acc + row * kPanel;
-            if (widen) {
-                kFloatTiles<FromF32>[size - 1](tile, columns, rows, out);
-            } else if (w.format == LSP_F32) {
-                kFloatTiles<FromF32>[size - 1](reinterpret_cast<const float*>(panel) + at * kPanel, columns, rows, out);
-            } else {
-                const uint16_t* halves = reinterpret_cast<const uint16_t*>(panel) + at * kPanel;
-                (w.format == LSP_F16 ? kFloatTiles<FromF16> : kFloatTiles<FromBF16>)[size - 1](halves, columns, rows,
-                                                                                               out);
+            for (int64_t i = 0; i < panels.count; i++) {
+                const uint8_t* panel = panels.weights + i * w.panel_bytes;
+                float* out = panels.acc[i] + row * kPanel;
+                if (widen) {
+                    kFloatTiles<FromF32>[size - 1](tiles + i * kFloatColumns * kPanel, columns, rows, out);
+                } else if (w.format == LSP_F32) {
+                    const float* floats = reinterpret_cast<const float*>(panel) + at * kPanel;
+                    kFloatTiles<FromF32>[size - 1](floats, columns, rows, out);
+                } else {
+                    const uint16_t* halves = reinterpret_cast<const uint16_t*>(panel) + at * kPanel;
+                    const auto* forms = w.format == LSP_F16 ? kFloatTiles<FromF16> : kFloatTiles<FromBF16>;
+                    forms[size - 1](halves, columns, rows, out);
+                }
             }
         }
     }
 }
 
-// acc [m, 32] += x * (panel of w) with integer dot products.
-void multiply_int8(const Job& job, const uint8_t* panel, int64_t first, int64_t end, float* acc) {
+// acc[i] += x * (i-th panel of w) with integer dot products.
+void multiply_int8(const Job& job, const Panels& panels, int64_t first, int64_t end) {
     const lsp_weight& w = *job.product.weight;
     const Int8Tile* tiles = w.format == LSP_INT8 ? kInt8Tiles<true> : kInt8Tiles<false>;
     for (int64_t at = first; at < end; at += kInt8Columns) {
         const int64_t columns = QuantizedInput::padded_columns(least(kInt8Columns, end - at));
-        const uint8_t* block = panel + at / w.group * w.group_bytes;
         const int64_t first_group = at / w.group, groups = ceil_div(columns, w.group);
         for (int64_t p = 0; p < job.rows.count; p++) {
             const int64_t size = job.rows.size(p), row = job.rows.first(p);
-            float* out = acc + row * kPanel;
             // The rows of x from group g on.
             const auto rows = [&](const QuantizedTerm& term, int64_t g) {
                 const int64_t scale = row * job.input.groups + g * size;
                 return QuantizedRows{term.values + row * job.input.padded + g * w.group * size, term.scales + scale,
                                      term.start + scale};
             };
-            tiles[size - 1](block, columns, w.group, rows(job.input.first, first_group), out);
             const uint8_t* has_second = job.input.has_second + p * job.input.groups;
-            for (int64_t g = first_group; g < first_group + groups; g++) {
-                if (!has_second[g]) continue;
-                const int64_t here = least(w.group, columns - (g - first_group) * w.group);
-                tiles[size - 1](panel + g * w.group_bytes, here, w.group, rows(job.input.second, g), out);
+            for (int64_t i = 0; i < panels.count; i++) {
+                const uint8_t* panel = panels.weights + i * w.panel_bytes;
+                float* out = panels.acc[i] + row * kPanel;
+                tiles[size - 1](panel + first_group * w.group_bytes, columns, w.group,
+                                rows(job.input.first, first_group), out);
+                for (int64_t g = first_group; g < first_group + groups; g++) {
+                    if (!has_second[g]) continue;
+                    const int64_t here = least(w.group, columns - (g - first_group) * w.group);
+                    tiles[size - 1](panel + g * w.group_bytes, here, w.group, rows(job.input.second, g), out);
+                }
             }
         }
     }
@@ -183,18 +202,23 @@ void finish(const Job& job, int64_t panel, int64_t first, int64_t count, const f
 }
 
 inline void multiply_task(const Job& job, int64_t task, float* scratch) {
-    const int64_t slice = task / job.panels, panel = task % job.panels;
-    const int64_t m = job.product.m;
-    float* tile = scratch;
-    float* acc = job.partial != nullptr ? job.partial + task * m * kPanel : scratch + kFloatColumns * kPanel;
-    memset(acc, 0, static_cast<size_t>(m) * kPanel * sizeof(float));
-    const uint8_t* weights = job.product.weight->data + panel * job.product.weight->panel_bytes;
-    if (job.quantized) {
-        multiply_int8(job, weights, job.slice_first(slice), job.slice_end(slice), acc);
-    } else {
-        multiply_float(job, weights, job.slice_first(slice), job.slice_end(slice), acc, tile);
+    const int64_t slice = task / job.tasks_of_slice(), panel = task % job.tasks_of_slice() * job.together;
+    const int64_t size = job.product.m * kPanel;
+    float* tiles = scratch;
+    const lsp_weight& w = *job.product.weight;
+    Panels panels = {w.data + panel * w.panel_bytes, least(job.together, job.panels - panel), {}};
+    for (int64_t i = 0; i < panels.count; i++) {
+        panels.acc[i] = job.partial != nullptr ? job.partial + (slice * job.panels + panel + i) * size
+                                               : scratch + kMostPanels * kFloatColumns * kPanel + i * size;
+        memset(panels.acc[i], 0, static_cast<size_t>(size) * sizeof(float));
     }
-    if (job.partial == nullptr) finish(job, panel, 0, m, acc);
+    if (job.quantized) {
+        multiply_int8(job, panels, job.slice_first(slice), job.slice_end(slice));
+    } else {
+        multiply_float(job, panels, job.slice_first(slice), job.slice_end(slice), tiles);
+    }
+    if (job.partial != nullptr) return;
+    for (int64_t i = 0; i < panels.count; i++) finish(job, panel + i, 0, job.product.m, panels.acc[i]);
 }
 
 // Adds the slices of one panel in order.
@@ -235,8 +259,14 @@ inline void for_all_tasks(lsp_engine& engine, const Job* jobs, int job_count, in
 void run_jobs(lsp_engine& engine, Job* jobs, int count) {
     int64_t rows = 0;
     for (int j = 0; j < count; j++) rows = jobs[j].product.m > rows ? jobs[j].product.m : rows;
+    for (int j = 0; j < count; j++) {
+        // Few rows stay in the cache by themselves, and every thread wants several tasks.
+        Job& job = jobs[j];
+        const int64_t most = job.slices * job.panels / (8 * threads(engine));
+        job.together = job.rows.count < 4 || most < 1 ? 1 : least(most, kMostPanels);
+    }
     carve(jobs, count, static_cast<uint8_t*>(scratch(engine, Scratch::kProducts, carve(jobs, count, nullptr) + 64)));
-    reserve_thread_scratch(engine, static_cast<size_t>((kFloatColumns + rows) * kPanel) * sizeof(float));
+    reserve_thread_scratch(engine, static_cast<size_t>(kMostPanels * (kFloatColumns + rows) * kPanel) * sizeof(float));
 
     for_all_tasks(
         engine, jobs, count, 1, [](const Job& job) { return job.pack_tasks(); },

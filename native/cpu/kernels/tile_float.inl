@@ -4,76 +4,17 @@
 #include "../kernels.h"
 #include "../simd.h"
 #include "../weights.h"
+#if LSP_NEON_LEVEL > 0
+#include "tile_float_neon.inl"
+#else
+#include "tile_float_pairs.inl"
+#endif
 
 namespace lsp {
 namespace {
 
 // Rows of x in a register tile: two vectors of weights, kRows x 2 accumulators and a broadcast fill the registers.
-constexpr int kRows = LSP_ISA_LEVEL >= 2 ? 12 : 6;
-
-struct FromF32 {
-    using Element = float;
-    static F32 at(const float* p) { return load(p); }
-};
-struct FromF16 {
-    using Element = uint16_t;
-    static F32 at(const uint16_t* p) { return load_f16(p); }
-};
-struct FromBF16 {
-    using Element = uint16_t;
-    static F32 at(const uint16_t* p) { return load_bf16(p); }
-};
-
-// x: [k][MR]. Sums start at zero and are added to acc at the end: blocks of k keep rounding errors small.
-template <int MR, typename From>
-void float_tile(const typename From::Element* w, int64_t k, const float* x, float* acc) {
-    // A short tile has too few accumulators to hide the latency of the multiply-add: take several k at once.
-    constexpr int kUnroll = MR == 1 ? 4 : MR <= 3 ? 2 : 1;
-    for (int column = 0; column < kPanel; column += 2 * kWidth) {
-        F32 sum[kUnroll][MR][2];
-#pragma GCC unroll 4
-        for (int u = 0; u < kUnroll; u++) {
-#pragma GCC unroll 12
-            for (int i = 0; i < MR; i++) sum[u][i][0] = sum[u][i][1] = zero();
-        }
-        const typename From::Element* weights = w + column;
-        int64_t at = 0;
-        for (; at + kUnroll <= k; at += kUnroll) {
-#pragma GCC unroll 4
-            for (int u = 0; u < kUnroll; u++) {
-                const F32 first = From::at(weights + (at + u) * kPanel);
-                const F32 second = From::at(weights + (at + u) * kPanel + kWidth);
-#pragma GCC unroll 12
-                for (int i = 0; i < MR; i++) {
-                    const F32 a = set1(x[(at + u) * MR + i]);
-                    sum[u][i][0] = fma(a, first, sum[u][i][0]);
-                    sum[u][i][1] = fma(a, second, sum[u][i][1]);
-                }
-            }
-        }
-        for (; at < k; at++) {
-            const F32 first = From::at(weights + at * kPanel);
-            const F32 second = From::at(weights + at * kPanel + kWidth);
-#pragma GCC unroll 12
-            for (int i = 0; i < MR; i++) {
-                const F32 a = set1(x[at * MR + i]);
-                sum[0][i][0] = fma(a, first, sum[0][i][0]);
-                sum[0][i][1] = fma(a, second, sum[0][i][1]);
-            }
-        }
-#pragma GCC unroll 12
-        for (int i = 0; i < MR; i++) {
-#pragma GCC unroll 4
-            for (int u = 1; u < kUnroll; u++) {
-                sum[0][i][0] = sum[0][i][0] + sum[u][i][0];
-                sum[0][i][1] = sum[0][i][1] + sum[u][i][1];
-            }
-            float* row = acc + i * kPanel + column;
-            store(row, load(row) + sum[0][i][0]);
-            store(row + kWidth, load(row + kWidth) + sum[0][i][1]);
-        }
-    }
-}
+constexpr int kRows = LSP_VECTOR_REGISTERS == 32 ? 12 : 6;
 
 template <typename From>
 using FloatTile = void (*)(const typename From::Element*, int64_t, const float*, float*);
@@ -82,7 +23,7 @@ template <typename From>
 constexpr FloatTile<From> kFloatTiles[] = {
     float_tile<1, From>,  float_tile<2, From>,  float_tile<3, From>,
     float_tile<4, From>,  float_tile<5, From>,  float_tile<6, From>,
-#if LSP_ISA_LEVEL >= 2
+#if LSP_VECTOR_REGISTERS == 32
     float_tile<7, From>,  float_tile<8, From>,  float_tile<9, From>,
     float_tile<10, From>, float_tile<11, From>, float_tile<12, From>,
 #endif

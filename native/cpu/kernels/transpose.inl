@@ -6,7 +6,7 @@
 namespace lsp {
 namespace {
 
-#if LSP_ISA_LEVEL >= 2
+#if LSP_ISA_LEVEL >= 3
 
 // Lane j of vector i becomes lane i of vector j.
 inline void transpose(F32 (&a)[kWidth]) {
@@ -39,7 +39,7 @@ inline void transpose(F32 (&a)[kWidth]) {
     }
 }
 
-#elif LSP_ISA_LEVEL == 1
+#elif LSP_ISA_LEVEL > 0
 
 inline void transpose(F32 (&a)[kWidth]) {
     __m256 t[8], u[8];
@@ -60,6 +60,19 @@ inline void transpose(F32 (&a)[kWidth]) {
         a[c].v = _mm256_permute2f128_ps(u[c], u[c + 4], 0x20);
         a[c + 4].v = _mm256_permute2f128_ps(u[c], u[c + 4], 0x31);
     }
+}
+
+#elif LSP_NEON_LEVEL > 0
+
+inline void transpose(F32 (&a)[kWidth]) {
+    const float64x2_t t0 = vreinterpretq_f64_f32(vtrn1q_f32(a[0].v, a[1].v));
+    const float64x2_t t1 = vreinterpretq_f64_f32(vtrn2q_f32(a[0].v, a[1].v));
+    const float64x2_t t2 = vreinterpretq_f64_f32(vtrn1q_f32(a[2].v, a[3].v));
+    const float64x2_t t3 = vreinterpretq_f64_f32(vtrn2q_f32(a[2].v, a[3].v));
+    a[0].v = vreinterpretq_f32_f64(vtrn1q_f64(t0, t2));
+    a[1].v = vreinterpretq_f32_f64(vtrn1q_f64(t1, t3));
+    a[2].v = vreinterpretq_f32_f64(vtrn2q_f64(t0, t2));
+    a[3].v = vreinterpretq_f32_f64(vtrn2q_f64(t1, t3));
 }
 
 #else

@@ -38,8 +38,8 @@ internal sealed class BenchReport(LlavaSpModel model, string shape, BenchRun run
     {
         TextWriter output = Console.Out;
         output.WriteLine(
-            $"{shape}, variant {model.Checkpoint.Spatial.Variant}, weights {model.Weights} ({ByteSize.Text(model.WeightBytes)}), "
-            + $"KV cache {model.KvFormat.ToString().ToLowerInvariant()}, random values");
+            $"{shape}, variant {model.Checkpoint.Spatial.Variant}, weights {model.Weights} (vision {model.VisionWeights}; {ByteSize.Text(model.WeightBytes)}), "
+            + $"KV cache {model.KvFormat.ToString().ToLowerInvariant()}");
         output.WriteLine($"device: {model.Device.Device} ({model.Device.InstructionSet}, {model.Device.Threads} threads; {model.Device.Reason})");
         output.WriteLine(ceilings is null ? "ceilings: not known of this device" : Text(ceilings));
         output.WriteLine($"prompt of {run.PromptLength} positions, one picture among them; {decodeTokens} tokens decoded; median of {repeats} runs after one to warm up");
@@ -58,8 +58,8 @@ internal sealed class BenchReport(LlavaSpModel model, string shape, BenchRun run
         Consoles.Out.Write(table);
         double prefill = Median(Stage.Prefill), decode = Median(Stage.Decode);
         output.WriteLine(Invariant(
-            $"first token after {run.FirstToken.Median:f0} ms; prefill {run.PromptLength / prefill * 1000:f1} tokens/s; decode {1000 / decode:f2} tokens/s, "
-            + $"with an empty cache {1000 / run.EmptyCacheDecode.Median:f2}"));
+            $"first token after {run.FirstToken.Median:f0} ms; prefill {run.PromptLength / prefill * 1000:f1} tokens/s; decode {1000 / decode:f2} tokens/s"));
+        output.WriteLine(Invariant($"decode with an empty cache {1000 / run.EmptyCacheDecode.Median:f2} tokens/s"));
         output.WriteLine($"loaded in {model.LoadMilliseconds:f0} ms; peak memory {PeakMemory.Text(model)}");
     }
 

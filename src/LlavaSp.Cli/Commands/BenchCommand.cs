@@ -26,6 +26,12 @@ internal static class BenchCommand
         };
         Option<string?> variant = Choices.OneOf<string?>(
             "--variant", "Spatial tokens [default: pooling; none for llava-1.5-7b]", ("pooling", "pooling"), ("cropping", "cropping"), (None, None));
+        var model = new Option<string?>("--model") { Description = "Time this checkpoint instead of random weights", HelpName = "DIR" };
+        var save = new Option<string?>("--save")
+        {
+            Description = "Write the random weights as a checkpoint (without a tokenizer) and time nothing",
+            HelpName = "DIR",
+        };
         Option<int> text = Count("--prompt-tokens", 40, "Text tokens of the prompt, beside the picture");
         Option<int> decode = Count("--decode", 16, "Tokens to decode");
         var layers = new Option<int?>("--decoder-layers")
@@ -43,6 +49,9 @@ internal static class BenchCommand
         Option<bool> json = Choices.Json();
         command.Add(shape);
         command.Add(variant);
+        command.Add(model);
+        var location = new LocationOptions(command);
+        command.Add(save);
         command.Add(text);
         command.Add(decode);
         command.Add(layers);
@@ -60,22 +69,45 @@ internal static class BenchCommand
                 "cropping" => SpatialMode.Cropping,
                 _ => null,
             };
-            return Run(
-                name, mode, parsed.GetValue(layers), runtime.Read(parsed), parsed.GetValue(text), parsed.GetValue(decode), parsed.GetValue(repeats),
-                parsed.GetValue(json));
+            string? folder = parsed.GetValue(model), target = parsed.GetValue(save);
+            if (folder is not null && (target is not null || parsed.GetResult(shape) is { Implicit: false } || parsed.GetResult(variant) is not null
+                    || parsed.GetValue(layers) is not null))
+            {
+                throw new LlavaSpException("--model has its own shape: leave out --shape, --variant, --decoder-layers and --save");
+            }
+
+            LoadOptions options = runtime.Read(parsed);
+            Func<ModelCheckpoint> open = folder is null
+                ? () => SyntheticModel.Create(name, mode, parsed.GetValue(layers))
+                : () => ModelCheckpoint.Open(location.Read(parsed, folder));
+            return target is not null
+                ? Save(open, target, options.Weights)
+                : Run(folder ?? name, open, options, parsed.GetValue(text), parsed.GetValue(decode), parsed.GetValue(repeats), parsed.GetValue(json));
         });
         return command;
     }
 
+    private static int Save(Func<ModelCheckpoint> open, string target, WeightFormat? weights)
+    {
+        using ModelCheckpoint checkpoint = open();
+        using var interruption = new Interruption();
+        CancellationToken cancellation = interruption.Begin();
+        var options = new ConversionOptions { Weights = weights };
+        ConversionResult result = ProgressDisplay.Load(
+            $"writing {target}", progress => CheckpointConverter.Convert(checkpoint, target, options with { Progress = progress }, cancellation), cancellation);
+        Console.Out.WriteLine($"{result.Folder}: {result.Tensors} tensors of random weights, {result.Weights}, {ByteSize.Text(result.Bytes)}");
+        return ExitCode.Success;
+    }
+
     private static int Run(
-        string shape, SpatialMode? variant, int? layers, LoadOptions options, int textTokens, int decodeTokens, int repeats, bool json)
+        string name, Func<ModelCheckpoint> open, LoadOptions options, int textTokens, int decodeTokens, int repeats, bool json)
     {
         // First, while the machine is otherwise idle.
         Ceilings? ceilings = Ceilings.OfProcessor(options.Device);
         long start = Stopwatch.GetTimestamp();
-        using ModelCheckpoint checkpoint = SyntheticModel.Create(shape, variant, layers);
+        using ModelCheckpoint checkpoint = open();
         using LlavaSpModel model = ProgressDisplay.Load(
-            $"generating {shape}", progress => LlavaSpModel.Load(checkpoint, null, options with { Progress = progress }, start), CancellationToken.None);
+            $"loading {name}", progress => LlavaSpModel.Load(checkpoint, null, options with { Progress = progress }, start), CancellationToken.None);
         checkpoint.Dispose();
         ceilings ??= Ceilings.OfGpu(model.Backend);
         var run = new BenchRun(model, textTokens, decodeTokens);
@@ -83,7 +115,7 @@ internal static class BenchCommand
         Dictionary<Generation.Stage, StageCost> costs = StageCost.Of(model, run.PromptLength).ToDictionary(cost => cost.Stage);
         BenchRow[] rows = [.. timings.Where(timing => costs.ContainsKey(timing.Stage)).Select(timing =>
             new BenchRow(timing, costs[timing.Stage], ceilings, UsesIntegers(model, timing.Stage, options.Device.Int8Activations)))];
-        var report = new BenchReport(model, layers is null ? shape : $"{shape}, {model.Checkpoint.Decoder.Layers} decoder layers", run, rows, ceilings, decodeTokens, repeats);
+        var report = new BenchReport(model, name, run, rows, ceilings, decodeTokens, repeats);
         if (json) report.WriteJson();
         else report.WriteText();
         return ExitCode.Success;
@@ -92,10 +124,13 @@ internal static class BenchCommand
     // The processor multiplies bytes wherever weights are integers; the GPU where they have 8 bits.
     private static bool UsesIntegers(LlavaSpModel model, Generation.Stage stage, bool int8Activations) => int8Activations && model.Device.Device switch
     {
-        "cpu" => model.Weights.IsInteger,
-        "cuda" or "cuda-emulator" => model.Weights.Kind == WeightKind.Int8 || (stage == Generation.Stage.Vision && model.Weights.IsInteger),
+        "cpu" => WeightsOf(model, stage).IsInteger,
+        "cuda" or "cuda-emulator" => WeightsOf(model, stage).Kind == WeightKind.Int8,
         _ => false,
     };
+
+    private static WeightFormat WeightsOf(LlavaSpModel model, Generation.Stage stage) =>
+        stage is Generation.Stage.Vision or Generation.Stage.Projector ? model.VisionWeights : model.Weights;
 
     private static Option<int> Count(string name, int value, string description) => new(name)
     {

@@ -4,12 +4,12 @@ using LlavaSp.Quantization;
 
 namespace LlavaSp.Cli.Options;
 
-/// <summary><c>--device --threads --weights --activations --kv</c>: where and in which number formats a model runs.</summary>
+/// <summary><c>--device --threads --weights --vision-weights --activations --kv</c>: where and in which number formats a model runs.</summary>
 internal sealed class RuntimeOptions
 {
     private readonly Option<string> _device = new("--device")
     {
-        Description = "auto, cuda, cuda:N, cuda-emulator, cpu, cpu:ISA (scalar, avx2, avx512, avx512vnni) or reference",
+        Description = "auto, cuda, cuda:N, cuda-emulator, cpu, cpu:ISA (scalar; x86: avx2, avxvnni, avx512, avx512vnni; Arm: neon, dotprod, i8mm) or reference",
         HelpName = "NAME",
         DefaultValueFactory = static _ => "auto",
     };
@@ -19,6 +19,10 @@ internal sealed class RuntimeOptions
     private readonly Option<WeightFormat?> _weights = Choices.Parsed<WeightFormat?>(
         "--weights", "Weight format in memory; int8 and int4 take a group size, e.g. int4:128 [default: the checkpoint's own]", "f32|f16|bf16|int8|int4",
         static text => WeightFormat.Parse(text));
+
+    private readonly Option<WeightFormat?> _vision = Choices.Parsed<WeightFormat?>(
+        "--vision-weights", "Vision tower and projector, where they are to have another format [default: int8 beside int8 and int4, else as --weights]",
+        "f32|f16|bf16|int8", static text => WeightFormat.Parse(text));
 
     private readonly Option<WeightKind?> _activations = Choices.OneOf<WeightKind?>(
         "--activations", "Activations between integer weights: float32, or quantised on the fly [default: int8]", ("f32", WeightKind.F32), ("int8", WeightKind.Int8));
@@ -40,6 +44,7 @@ internal sealed class RuntimeOptions
         command.Add(_device);
         command.Add(_threads);
         command.Add(_weights);
+        command.Add(_vision);
         command.Add(_activations);
         command.Add(_kv);
     }
@@ -49,6 +54,7 @@ internal sealed class RuntimeOptions
     {
         Device = new DeviceOptions(parsed.GetValue(_device)!, parsed.GetValue(_threads), parsed.GetValue(_activations) != WeightKind.F32),
         Weights = parsed.GetValue(_weights),
+        VisionWeights = parsed.GetValue(_vision),
         KvFormat = parsed.GetValue(_kv),
         PreferredKvFormat = _kvFallback,
     };

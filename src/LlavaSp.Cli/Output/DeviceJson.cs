@@ -16,6 +16,7 @@ internal static class DeviceJson
             json.WriteString("reason", model.Device.Reason);
         });
         json.WriteString("weights", model.Weights.ToString());
+        json.WriteString("vision_weights", model.VisionWeights.ToString());
         json.WriteString("weights_reason", model.WeightsReason);
         json.WriteString("kv_cache", model.KvFormat.ToString().ToLowerInvariant());
     }

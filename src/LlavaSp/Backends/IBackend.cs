@@ -138,6 +138,9 @@ public interface IBackend : IDisposable
     /// <exception cref="DeviceException">The device cannot compute with it.</exception>
     void UseWeights(WeightFormat format) { }
 
+    /// <summary>Whether matrices may have this format beside those that <see cref="UseWeights"/> was told of.</summary>
+    bool Holds(WeightFormat format) => true;
+
     /// <summary>Whether key-value caches may have this element type.</summary>
     bool Holds(KvFormat format) => true;
 

@@ -45,14 +45,15 @@ public abstract class WeightSource
     /// <summary>Writes rows <paramref name="first"/> to first + count - 1 as float32, row-major, [count, Columns]. Thread-safe.</summary>
     public abstract void ReadRows(long first, int count, Span<float> destination);
 
-    /// <summary>Integer format in which the checkpoint holds this matrix, if it does.</summary>
+    /// <summary>Format in which the checkpoint holds exactly these rows; null when they are computed from others.</summary>
     public virtual WeightFormat? StoredFormat => null;
 
     /// <summary>
-    /// Writes rows of a matrix stored in <see cref="StoredFormat"/> as they are: integers [count, Columns] and scales [count, groups]. Thread-safe.
+    /// Copies rows of a matrix stored in <see cref="StoredFormat"/> as they are: [count] times <see cref="WeightFormat.StoredRowBytes"/>; int4 has the even
+    /// column in the low nibble, plus 8. Integer formats have scales [count, groups], the others none. Thread-safe.
     /// </summary>
-    public virtual void ReadIntegerRows(long first, int count, Span<sbyte> values, Span<float> scales) =>
-        throw new InvalidOperationException($"{Name} is not stored as integers");
+    public virtual void ReadStoredRows(long first, int count, Span<byte> values, Span<Half> scales) =>
+        throw new InvalidOperationException($"{Name} is not stored in one format");
 
     /// <summary>Says that the rows will not be read again soon.</summary>
     public virtual void Evict() { }

@@ -14,6 +14,20 @@ internal sealed class StoredMatrix(CatalogEntry entry, long rows, long columns, 
 
     public override long Columns => columns;
 
+    public override WeightFormat? StoredFormat => lora is not null ? null : entry.Info.DType switch
+    {
+        DType.F32 => WeightFormat.F32,
+        DType.F16 => WeightFormat.F16,
+        DType.BF16 => WeightFormat.BF16,
+        _ => null,
+    };
+
+    public override void ReadStoredRows(long first, int count, Span<byte> values, Span<Half> scales)
+    {
+        long bytes = StoredFormat!.Value.StoredRowBytes(columns);
+        entry.Source.GetBytes(entry.Info.Name).Slice(checked((int)(first * bytes)), checked((int)(count * bytes))).CopyTo(values);
+    }
+
     public override void ReadRows(long first, int count, Span<float> destination)
     {
         int size = entry.Info.DType.ByteSize();
@@ -63,26 +77,11 @@ internal sealed class IntegerMatrix(CatalogEntry values, CatalogEntry scales, We
 
     public override WeightFormat? StoredFormat => format;
 
-    public override void ReadIntegerRows(long first, int count, Span<sbyte> integers, Span<float> groupScales)
+    public override void ReadStoredRows(long first, int count, Span<byte> rowValues, Span<Half> rowScales)
     {
-        int width = (int)columns, groups = (int)format.Groups(columns), stored = (int)values.Info.Shape[1];
-        ReadOnlySpan<byte> bytes = values.Source.GetBytes(values.Info.Name).Slice(checked((int)(first * stored)), count * stored);
-        if (format.Kind == WeightKind.Int8)
-        {
-            MemoryMarshal.Cast<byte, sbyte>(bytes).CopyTo(integers);
-        }
-        else
-        {
-            for (int r = 0; r < count; r++)
-            {
-                ReadOnlySpan<byte> row = bytes.Slice(r * stored, stored);
-                Span<sbyte> output = integers.Slice(r * width, width);
-                for (int i = 0; i < width; i++) output[i] = (sbyte)(((row[i / 2] >> (4 * (i & 1))) & 15) - 8);
-            }
-        }
-
-        ReadOnlySpan<Half> halves = MemoryMarshal.Cast<byte, Half>(scales.Source.GetBytes(scales.Info.Name)).Slice(checked((int)(first * groups)), count * groups);
-        for (int i = 0; i < halves.Length; i++) groupScales[i] = (float)halves[i];
+        int groups = (int)format.Groups(columns), stored = (int)format.StoredRowBytes(columns);
+        values.Source.GetBytes(values.Info.Name).Slice(checked((int)(first * stored)), count * stored).CopyTo(rowValues);
+        MemoryMarshal.Cast<byte, Half>(scales.Source.GetBytes(scales.Info.Name)).Slice(checked((int)(first * groups)), count * groups).CopyTo(rowScales);
     }
 
     public override void ReadRows(long first, int count, Span<float> destination)
@@ -90,7 +89,7 @@ internal sealed class IntegerMatrix(CatalogEntry values, CatalogEntry scales, We
         int width = (int)columns, groups = (int)format.Groups(columns);
         var integers = new sbyte[count * width];
         var groupScales = new float[count * groups];
-        ReadIntegerRows(first, count, integers, groupScales);
+        IntegerRows.Read(this, first, count, format, [], integers, groupScales);
         for (int r = 0; r < count; r++)
         {
             GroupQuantizer.Dequantize(
@@ -131,11 +130,12 @@ internal sealed class StackedMatrix : WeightSource
             part.ReadRows(start, rows, destination.Slice(at * columns, rows * columns));
     }
 
-    public override void ReadIntegerRows(long first, int count, Span<sbyte> values, Span<float> scales)
+    public override void ReadStoredRows(long first, int count, Span<byte> values, Span<Half> scales)
     {
-        int columns = (int)Columns, groups = (int)StoredFormat!.Value.Groups(columns);
+        WeightFormat format = StoredFormat!.Value;
+        int bytes = (int)format.StoredRowBytes(Columns), groups = (int)format.Groups(Columns);
         foreach ((WeightSource part, long start, int rows, int at) in Pieces(first, count))
-            part.ReadIntegerRows(start, rows, values.Slice(at * columns, rows * columns), scales.Slice(at * groups, rows * groups));
+            part.ReadStoredRows(start, rows, values.Slice(at * bytes, rows * bytes), scales.Slice(at * groups, rows * groups));
     }
 
     public override void Evict()

@@ -76,7 +76,7 @@ internal static class OutputTensors
         }
 
         WeightSource source = Source(catalog, tensor, format);
-        if (source.StoredFormat is { } stored && format.IsInteger && stored != format)
+        if (source.StoredFormat is { IsInteger: true } stored && format.IsInteger && stored != format)
             throw new CheckpointException($"{entry.Place} is stored as {stored} already, {format} was asked for: convert the original checkpoint");
         if (format.IsInteger) return new QuantizedTensor(source, published, format);
         bool same = entry.Info.DType == DTypeOf(format) && !catalog.LoraTargets.Contains(tensor.Name);
@@ -90,7 +90,7 @@ internal static class OutputTensors
         int channels = (int)tensor.Shape[1], k = (int)tensor.Shape[2];
         WeightSource kernel = catalog.Kernel(tensor.Name, tensor.Rows, k, channels);
         if (format.IsInteger) return kernel;
-        return kernel.StoredFormat is null
+        return kernel.StoredFormat is not { IsInteger: true }
             ? catalog.Matrix(tensor.Name, tensor.Rows, tensor.Columns)
             : new KernelMatrix(kernel, positions: channels, channels: k * k);
     }
@@ -196,7 +196,7 @@ internal sealed class QuantizedTensor : OutputTensor
         (_source, _format) = (source, format);
         _columns = checked((int)source.Columns);
         _groups = (int)format.Groups(_columns);
-        _stored = format.Kind == WeightKind.Int8 ? _columns : (_columns + 1) / 2;
+        _stored = (int)format.StoredRowBytes(_columns);
         Infos =
         [
             new TensorInfo(name, format.Kind == WeightKind.Int8 ? DType.I8 : DType.U8, [source.Rows, _stored]),

@@ -14,11 +14,16 @@ namespace LlavaSp.Graph;
 public sealed record WeightPlan(
     WeightFormat Decoder, WeightFormat Head, WeightFormat Embedding, WeightFormat Vision, WeightFormat Patches, WeightFormat Spatial)
 {
-    /// <summary>The plan behind one word on the command line.</summary>
-    public static WeightPlan For(WeightFormat format)
+    /// <summary>The plan behind one word on the command line, or two.</summary>
+    /// <param name="format">All matrices, as far as they take it.</param>
+    /// <param name="vision">Vision tower and projector, where they are to have another format; not int4.</param>
+    public static WeightPlan For(WeightFormat format, WeightFormat? vision = null)
     {
-        if (!format.IsInteger) return new WeightPlan(format, format, format, format, format, format);
-        WeightFormat int8 = WeightFormat.Int8(format.GroupSize);
-        return new WeightPlan(format, int8, WeightFormat.F16, int8, WeightFormat.F16, format);
+        if (vision is { Kind: WeightKind.Int4 }) throw new LlavaSpException("the vision tower takes f32, f16, bf16 or int8: 4 bits cost too much accuracy there");
+        WeightFormat int8 = WeightFormat.Int8(format.IsInteger ? format.GroupSize : WeightFormat.DefaultGroupSize);
+        WeightPlan plan = format.IsInteger
+            ? new WeightPlan(format, int8, WeightFormat.F16, int8, WeightFormat.F16, format)
+            : new WeightPlan(format, format, format, format, format, format);
+        return vision is not { } other ? plan : plan with { Vision = other, Patches = other.IsInteger ? plan.Patches : other };
     }
 }

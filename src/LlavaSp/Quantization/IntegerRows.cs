@@ -1,3 +1,5 @@
+using System.Buffers;
+using System.Runtime.InteropServices;
 using LlavaSp.Backends;
 
 namespace LlavaSp.Quantization;
@@ -19,7 +21,7 @@ public static class IntegerRows
     {
         if (source.StoredFormat == format)
         {
-            source.ReadIntegerRows(first, count, values, scales);
+            ReadStored(source, first, count, format, values, scales);
             return;
         }
 
@@ -38,5 +40,31 @@ public static class IntegerRows
                 throw new CheckpointException($"{source.Name}, row {first + r}: {e.Message}", e);
             }
         }
+    }
+
+    private static void ReadStored(WeightSource source, long first, int count, WeightFormat format, Span<sbyte> values, Span<float> scales)
+    {
+        int columns = (int)source.Columns, bytes = (int)format.StoredRowBytes(columns);
+        Half[] halves = ArrayPool<Half>.Shared.Rent(scales.Length);
+        if (format.Kind == WeightKind.Int8)
+        {
+            source.ReadStoredRows(first, count, MemoryMarshal.AsBytes(values), halves.AsSpan(0, scales.Length));
+        }
+        else
+        {
+            byte[] packed = ArrayPool<byte>.Shared.Rent(count * bytes);
+            source.ReadStoredRows(first, count, packed.AsSpan(0, count * bytes), halves.AsSpan(0, scales.Length));
+            for (int r = 0; r < count; r++)
+            {
+                ReadOnlySpan<byte> row = packed.AsSpan(r * bytes, bytes);
+                Span<sbyte> output = values.Slice(r * columns, columns);
+                for (int i = 0; i < columns; i++) output[i] = (sbyte)(((row[i / 2] >> (4 * (i & 1))) & 15) - 8);
+            }
+
+            ArrayPool<byte>.Shared.Return(packed);
+        }
+
+        for (int i = 0; i < scales.Length; i++) scales[i] = (float)halves[i];
+        ArrayPool<Half>.Shared.Return(halves);
     }
 }

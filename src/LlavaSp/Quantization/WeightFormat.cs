@@ -48,12 +48,15 @@ public readonly record struct WeightFormat(WeightKind Kind, int GroupSize)
     public static WeightFormat Int4(int groupSize = DefaultGroupSize) => new(WeightKind.Int4, CheckGroup(groupSize));
 
     /// <summary>Bytes that one row of <paramref name="columns"/> elements takes, scales (IEEE half) included.</summary>
-    public long RowBytes(long columns) => Kind switch
+    public long RowBytes(long columns) => StoredRowBytes(columns) + 2 * Groups(columns);
+
+    /// <summary>Bytes of the elements of one row in a checkpoint, without scales; the half byte behind an odd number of int4 elements included.</summary>
+    public long StoredRowBytes(long columns) => Kind switch
     {
         WeightKind.F32 => 4 * columns,
         WeightKind.F16 or WeightKind.BF16 => 2 * columns,
-        WeightKind.Int8 => columns + 2 * Groups(columns),
-        _ => (columns + 1) / 2 + 2 * Groups(columns),
+        WeightKind.Int8 => columns,
+        _ => (columns + 1) / 2,
     };
 
     /// <summary>Groups of a row; the last one may be shorter.</summary>

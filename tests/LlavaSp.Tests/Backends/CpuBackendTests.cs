@@ -66,8 +66,8 @@ public sealed class CpuBackendTests
     public void StoredIntegersAreTakenAsTheyAre(string isa)
     {
         using Pair pair = new(isa);
-        const int rows = 50, columns = 100;
-        foreach (WeightFormat format in new[] { WeightFormat.Int8(32), WeightFormat.Int4(64) })
+        const int rows = 50;
+        foreach ((WeightFormat format, int columns) in new[] { (WeightFormat.Int8(32), 100), (WeightFormat.Int4(64), 100), (WeightFormat.Int4(32), 99), (WeightFormat.Int8(128), 7) })
         {
             int most = format.Kind == WeightKind.Int8 ? 127 : 7;
             var random = new Random(3);

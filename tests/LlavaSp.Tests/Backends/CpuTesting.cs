@@ -78,11 +78,18 @@ internal sealed class IntegerSource(int rows, int columns, WeightFormat format, 
 
     public override void ReadRows(long first, int count, Span<float> destination) => throw new InvalidOperationException("only integers are to be read");
 
-    public override void ReadIntegerRows(long first, int count, Span<sbyte> rowValues, Span<float> rowScales)
+    public override void ReadStoredRows(long first, int count, Span<byte> rowValues, Span<Half> rowScales)
     {
-        int groups = (int)format.Groups(columns);
-        values.AsSpan((int)first * columns, count * columns).CopyTo(rowValues);
-        scales.AsSpan((int)first * groups, count * groups).CopyTo(rowScales);
+        int groups = (int)format.Groups(columns), bytes = (int)format.StoredRowBytes(columns);
+        rowValues.Clear();
+        for (int i = 0; i < count * columns; i++)
+        {
+            sbyte value = values[(int)first * columns + i];
+            if (format.Kind == WeightKind.Int8) rowValues[i] = (byte)value;
+            else rowValues[i / columns * bytes + i % columns / 2] |= (byte)((value + 8) << (4 * (i % columns % 2)));
+        }
+
+        for (int i = 0; i < count * groups; i++) rowScales[i] = (Half)scales[(int)first * groups + i];
     }
 }
 

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using LlavaSp.Tests.Checkpoints;
 
 namespace LlavaSp.Tests.Cli;
 
@@ -44,6 +45,21 @@ public sealed class BenchTests
             Assert.True(stage.GetProperty("milliseconds").GetDouble() > 0);
             Assert.Equal(JsonValueKind.Null, stage.GetProperty("share_of_peak").ValueKind);
         });
+    }
+
+    [Fact]
+    public void TimesACheckpointThatItSaved()
+    {
+        using var folder = new TemporaryFolder();
+        string saved = folder["tiny"];
+        CliResult save = CliTool.Run("bench", "--shape", "tiny", "--variant", "cropping", "--weights", "int4:32", "--save", saved);
+        Assert.True(save.ExitCode == 0, save.Error);
+        JsonElement json = CliTool.Run("bench", "--model", saved, "--device", "cpu", "--decode", "2", "--repeat", "1", "--json").Json;
+        Assert.Equal("cropping", json.GetProperty("variant").GetString());
+        Assert.Equal("int4:32", json.GetProperty("weights").GetString());
+        CliTool.Run("bench", "--shape", "tiny", "--save", saved).IsRefusal(saved);
+        CliTool.Run("bench", "--model", saved, "--shape", "tiny").IsRefusal("--model has its own shape");
+        CliTool.Run("bench", "--model", folder["nothing"]).IsRefusal("nothing");
     }
 
     [Fact]

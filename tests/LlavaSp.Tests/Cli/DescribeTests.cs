@@ -103,9 +103,10 @@ public sealed class DescribeTests
     public void FormatsAreThoseThatWereAskedFor()
     {
         JsonElement json = CliTool.Run(
-            "describe", CliTool.Shapes, "--device", "reference", "--max-new-tokens", "1", "--json", "--weights", "int4:32", "--activations", "f32", "--kv", "f32",
+            "describe", CliTool.Shapes, "--device", "reference", "--max-new-tokens", "1", "--json", "--weights", "int4:32", "--vision-weights", "bf16", "--activations", "f32", "--kv", "f32",
             "--exif", "on", "--threads", "1").Json;
         Assert.Equal("int4:32", json.GetProperty("weights").GetString());
+        Assert.Equal("bf16", json.GetProperty("vision_weights").GetString());
         Assert.Equal("f32", json.GetProperty("kv_cache").GetString());
     }
 

@@ -37,6 +37,7 @@ public sealed class HelpAndErrorTests
         { "unknown device 'reference:avx2'", ["describe", CliTool.Shapes, "--model", Model, "--device", "reference:avx2"] },
         { "no conversation template \"klingon\"", ["describe", CliTool.Shapes, "--template", "klingon"] },
         { "unknown weight format 'int3'", ["describe", CliTool.Shapes, "--weights", "int3"] },
+        { "4 bits cost too much accuracy", ["describe", CliTool.Shapes, "--model", Model, "--vision-weights", "int4", "--device", "reference"] },
         { "unknown group size 48", ["describe", CliTool.Shapes, "--weights", "int4:48"] },
         { "--kv int4: choose one of f16, f32, int8", ["describe", CliTool.Shapes, "--kv", "int4"] },
         { "cpu has no key-value cache of int8: leave --kv out, or use --device cuda", ["describe", CliTool.Shapes, "--model", Model, "--kv", "int8", "--device", "cpu"] },

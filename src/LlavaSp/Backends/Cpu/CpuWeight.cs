@@ -94,6 +94,7 @@ internal sealed unsafe class CpuWeight : Weight
     {
         private readonly int _columns;
         private readonly int _groups;
+        private readonly int _rowBytes;
         private readonly NativeBlock _rows;
         private readonly NativeBlock? _values;
         private readonly NativeBlock? _scales;
@@ -102,6 +103,7 @@ internal sealed unsafe class CpuWeight : Weight
         {
             _columns = (int)columns;
             _groups = (int)format.Groups(columns);
+            _rowBytes = (int)format.StoredRowBytes(columns);
             _rows = new NativeBlock(4L * rows * columns);
             if (!format.IsInteger) return;
             _values = new NativeBlock(rows * columns);
@@ -110,6 +112,16 @@ internal sealed unsafe class CpuWeight : Weight
 
         public void Pack(WeightSource source, long first, int count, WeightFormat format, nint weight)
         {
+            if (source.StoredFormat == format)
+            {
+                // As the file has them: half of the time of going through numbers.
+                byte* stored = (byte*)_rows.Pointer;
+                Half* halves = _scales is null ? null : (Half*)_scales.Pointer;
+                source.ReadStoredRows(first, count, new Span<byte>(stored, count * _rowBytes), new Span<Half>(halves, count * _groups));
+                CpuBackend.Check(NativeMethods.lsp_weight_write_stored(weight, first, count, stored, (ushort*)halves));
+                return;
+            }
+
             float* rows = (float*)_rows.Pointer;
             var floats = new Span<float>(rows, count * _columns);
             if (_values is null || _scales is null)

@@ -9,7 +9,7 @@ internal static unsafe partial class NativeMethods
     public const string Library = "llavasp_cpu";
 
     /// <summary>LSP_ABI_VERSION of the header that these declarations were written for.</summary>
-    public const int AbiVersion = 1;
+    public const int AbiVersion = 2;
 
     /// <summary>LSP_PANEL_ROWS: blocks of rows that are written in parallel start and end at multiples of it.</summary>
     public const int PanelRows = 32;
@@ -49,6 +49,9 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library)]
     public static partial Status lsp_weight_write_integers(nint weight, long first, long count, sbyte* values, float* scales);
+
+    [LibraryImport(Library)]
+    public static partial Status lsp_weight_write_stored(nint weight, long first, long count, byte* values, ushort* scales);
 
     [LibraryImport(Library)]
     public static partial Status lsp_weight_read_rows(nint weight, long first, long count, float* destination);

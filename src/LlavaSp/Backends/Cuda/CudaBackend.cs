@@ -98,6 +98,9 @@ public sealed partial class CudaBackend : IBackend
     }
 
     /// <inheritdoc/>
+    public bool Holds(WeightFormat format) => format.IsInteger || format == (OperandElement == Element.BF16 ? WeightFormat.BF16 : WeightFormat.F16);
+
+    /// <inheritdoc/>
     public bool Holds(KvFormat format) => CudaKvCache.Holds(format);
 
     /// <inheritdoc/>

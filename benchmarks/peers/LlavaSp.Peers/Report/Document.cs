@@ -1,0 +1,111 @@
+using System.Globalization;
+using System.Text;
+
+namespace LlavaSp.Peers.Report;
+
+/// <summary>The document of a comparison: what was measured on, a table, a plot.</summary>
+internal static class Document
+{
+    private const string Name = "performance";
+
+    /// <summary>Writes <c>performance.md</c> and <c>performance.png</c> into a folder.</summary>
+    public static void Write(Results results, string folder)
+    {
+        Directory.CreateDirectory(folder);
+        IReadOnlyList<Row> rows = Rows.Of(results);
+        string? plot = Path.Combine(folder, Name + ".png");
+        if (!Plot.Write(rows, plot)) plot = null;
+        var text = new StringBuilder();
+        Head(text, results);
+        Table(text, rows);
+        if (plot is not null) text.AppendLine($"![LlavaSp and its peers]({Name}.png)").AppendLine();
+        All(text, rows);
+        Missing(text, results);
+        Method(text, results);
+        string file = Path.Combine(folder, Name + ".md");
+        File.WriteAllText(file, text.ToString());
+        Console.WriteLine(text);
+        Console.Error.WriteLine($"Written to {file}");
+    }
+
+    private static void Head(StringBuilder text, Results results)
+    {
+        text.AppendLine("# Performance on the CPU").AppendLine();
+        text.AppendLine("Written by `benchmarks/peers/run`: LlavaSp beside llama.cpp, TorchSharp and ONNX Runtime at the shapes of the 7B model, random weights.").AppendLine();
+        if (results.Quick) text.AppendLine($"**A rehearsal** with {Shapes.QuickLayers} decoder layers: its figures mean nothing.").AppendLine();
+        text.AppendLine($"- {results.Machine}; {Shapes.Threads} threads");
+        text.AppendLine($"- {results.Date}, commit {results.Commit}, {results.Repeats} processes each");
+        text.AppendLine(Invariant(
+            $"- ceilings, measured in the same runs: read {results.Ceiling("read_gigabytes_per_second"):f1} GB/s, float32 {results.Ceiling("float32_gflops"):f0} GFLOP/s, int8 {results.Ceiling("int8_gops"):f0} Gop/s"));
+        IEnumerable<string> versions = results.Runs.Values.SelectMany(runs => runs).Select(run => run.Version).Distinct();
+        text.AppendLine($"- {string.Join("; ", versions)}").AppendLine();
+    }
+
+    private static void Table(StringBuilder text, IReadOnlyList<Row> rows)
+    {
+        text.AppendLine("| | bar | LlavaSp | best peer | LlavaSp is better by | of its ceiling |");
+        text.AppendLine("|---|---|---|---|---|---|");
+        foreach (Row row in rows)
+        {
+            string bar = row.Bar is { } value ? $"{(row.MoreIsBetter ? "≥" : "≤")} {Number(value, row.Unit)}{(row.Ours is null ? "" : row.Reached ? ", reached" : ", **missed**")}" : "";
+            string best = row.Best is { } rival ? $"{Text(rival.Value, row.Unit)}, {Label(rival)}" : row.Rivals.Count == 0 ? "" : "missing";
+            string ratio = row is { Best.Value: { } other, Ours: not null } ? Invariant($"{row.Against(other):f2} x") : "";
+            string share = row.Share is { } part ? $"{Number(part.Value.Median, Unit.Share)} {part.Ceiling}" : "";
+            text.AppendLine($"| {row.Title} | {bar} | {Text(row.Ours, row.Unit)} | {best} | {ratio} | {share} |");
+        }
+
+        text.AppendLine();
+    }
+
+    private static void All(StringBuilder text, IReadOnlyList<Row> rows)
+    {
+        text.AppendLine("## Every peer").AppendLine();
+        text.AppendLine("| | LlavaSp | peers |");
+        text.AppendLine("|---|---|---|");
+        foreach (Row row in rows.Where(row => row.Rivals.Count > 0))
+            text.AppendLine($"| {row.Title} | {Text(row.Ours, row.Unit)} | {string.Join("; ", row.Rivals.Select(rival => $"{Label(rival)}: {Text(rival.Value, row.Unit)}"))} |");
+        text.AppendLine();
+    }
+
+    private static void Missing(StringBuilder text, Results results)
+    {
+        if (results.Missing.Count == 0) return;
+        text.AppendLine("Missing:").AppendLine();
+        foreach ((string id, string reason) in results.Missing) text.AppendLine($"- {Sources.Get(id).Label}: {reason}");
+        text.AppendLine();
+    }
+
+    private static void Method(StringBuilder text, Results results)
+    {
+        text.AppendLine("## How it was measured").AppendLine();
+        text.AppendLine($"- Every figure is the median of {results.Repeats} processes, smallest and largest in parentheses; LlavaSp and the peers of a group ran in turn.");
+        text.AppendLine(Invariant(
+            $"- A prompt has {Shapes.Prompt} positions; decode is {Shapes.DecodeTokens} tokens, one by one. llama.cpp has one batch for the prompt and flash attention, no huge pages."));
+        text.AppendLine($"- ONNX Runtime computes {Shapes.OnnxLayers} decoder layers, which are extrapolated to {Shapes.Layers}, and the output matrix. Its products in 8 bits quantise activations dynamically, with one scale for a whole tensor.");
+        text.AppendLine("- Peers have no spatial tokens: their time for a picture is the vision tower and the projector alone. Their time to the first token is the sum of picture and prefill.");
+        text.AppendLine("- What a weight format costs in accuracy: [accuracy.md](accuracy.md).");
+    }
+
+    private static string Label(Rival rival) => Sources.Get(rival.Source).Label + (rival.Note.Length == 0 ? "" : $" ({rival.Note})");
+
+    private static string Text(Spread? spread, Unit unit) => spread is null
+        ? "missing"
+        : $"{Number(spread.Median, unit)} ({Bare(spread.Min, unit)} - {Bare(spread.Max, unit)})";
+
+    private static string Number(double value, Unit unit) => Bare(value, unit) + unit switch
+    {
+        Unit.Seconds => " s",
+        Unit.TokensPerSecond => " tok/s",
+        Unit.Bytes => " GB",
+        _ => " %",
+    };
+
+    private static string Bare(double value, Unit unit) => unit switch
+    {
+        Unit.Bytes => Invariant($"{value / 1e9:f2}"),
+        Unit.Share => Invariant($"{value * 100:f0}"),
+        _ => value >= 20 ? Invariant($"{value:f1}") : Invariant($"{value:f2}"),
+    };
+
+    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}
