@@ -1,4 +1,5 @@
 using LlavaSp.Peers.Llama;
+using LlavaSp.Peers.Torch;
 
 namespace LlavaSp.Peers;
 
@@ -30,6 +31,7 @@ internal static class Sources
         ],
         [
             new("llava-sp-f32", Ours, "float32", null),
+            new("torch-vision", "TorchSharp", "float32", TorchVision.Measure),
         ],
     ];
 
