@@ -1,4 +1,5 @@
 using LlavaSp.Peers.Llama;
+using LlavaSp.Peers.Onnx;
 using LlavaSp.Peers.Torch;
 
 namespace LlavaSp.Peers;
@@ -28,10 +29,12 @@ internal static class Sources
         [
             new("llava-sp-int8", Ours, "int8", null),
             new("llama-8bit", "llama.cpp", "Q8_0", options => LlamaText.Measure(options, false)),
+            new("onnx-vision-int8", "ONNX Runtime", "int8", options => OnnxVision.Measure(options, OnnxWeights.Int8)),
         ],
         [
             new("llava-sp-f32", Ours, "float32", null),
             new("torch-vision", "TorchSharp", "float32", TorchVision.Measure),
+            new("onnx-vision-f32", "ONNX Runtime", "float32", options => OnnxVision.Measure(options, OnnxWeights.Float)),
         ],
     ];
 
