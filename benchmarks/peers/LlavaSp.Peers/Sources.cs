@@ -25,11 +25,13 @@ internal static class Sources
         [
             new("llava-sp-int4", Ours, "int4", null),
             new("llama-4bit", "llama.cpp", "Q4_0", options => LlamaText.Measure(options, true)),
+            new("onnx-4bit", "ONNX Runtime", "4-bit", options => OnnxDecoder.Measure(options, OnnxWeights.Int4)),
         ],
         [
             new("llava-sp-int8", Ours, "int8", null),
             new("llama-8bit", "llama.cpp", "Q8_0", options => LlamaText.Measure(options, false)),
             new("onnx-vision-int8", "ONNX Runtime", "int8", options => OnnxVision.Measure(options, OnnxWeights.Int8)),
+            new("onnx-8bit", "ONNX Runtime", "int8", options => OnnxDecoder.Measure(options, OnnxWeights.Int8)),
         ],
         [
             new("llava-sp-f32", Ours, "float32", null),
