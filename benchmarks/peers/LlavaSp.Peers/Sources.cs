@@ -36,6 +36,7 @@ internal static class Sources
         [
             new("llava-sp-f32", Ours, "float32", null),
             new("torch-vision", "TorchSharp", "float32", TorchVision.Measure),
+            new("llama-vision", "llama.cpp", "f16", LlamaVision.Measure),
             new("onnx-vision-f32", "ONNX Runtime", "float32", options => OnnxVision.Measure(options, OnnxWeights.Float)),
         ],
     ];

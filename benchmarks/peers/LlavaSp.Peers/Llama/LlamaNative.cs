@@ -22,12 +22,12 @@ internal struct LlamaBatch
 /// <summary>The functions of llama.cpp that a measurement needs.</summary>
 internal static unsafe partial class LlamaNative
 {
-    private const string Llama = "llama", Ggml = "ggml", Base = "ggml-base";
+    private const string Llama = "llama", Ggml = "ggml", Base = "ggml-base", Mtmd = "mtmd";
 
     /// <summary>Where the libraries are; their names carry a version.</summary>
     public static void LoadFrom(string folder)
     {
-        NativeLibrary.SetDllImportResolver(typeof(LlamaNative).Assembly, (name, _, _) => name is Llama or Ggml or Base
+        NativeLibrary.SetDllImportResolver(typeof(LlamaNative).Assembly, (name, _, _) => name is Llama or Ggml or Base or Mtmd
             ? NativeLibrary.Load(Directory.EnumerateFiles(folder, $"lib{name}.*so").Single())
             : 0);
         fixed (byte* path = Utf8(folder)) LoadBackends(path);

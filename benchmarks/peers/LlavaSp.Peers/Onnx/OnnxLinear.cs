@@ -8,14 +8,14 @@ internal enum OnnxWeights
     /// <summary>8 bits with a scale for each output; activations quantised dynamically with one scale for the whole tensor.</summary>
     Int8,
 
-    /// <summary>4 bits in groups of 32, activations in 8 bits (<c>MatMulNBits</c>, accuracy level 4).</summary>
+    /// <summary>4 bits in groups of 64 as LlavaSp has them, activations in 8 bits (<c>MatMulNBits</c>, accuracy level 4).</summary>
     Int4,
 }
 
 /// <summary>Products with random weights.</summary>
 internal sealed class OnnxLinear(OnnxGraph graph, OnnxWeights format)
 {
-    private const long Group = 32, Bits = 4, Int8Products = 4;
+    private const long Group = 64, Bits = 4, Int8Products = 4;
 
     private readonly RandomBytes _floats = RandomBytes.Floats(0.03f), _integers = RandomBytes.Integers(), _scales = RandomBytes.Floats(0.0001f, 0.0003f);
     private readonly Dictionary<string, string[]> _quantised = [];
