@@ -21,7 +21,7 @@ internal sealed class OwnTool(string tool, PeerOptions options)
         ];
         using JsonDocument json = JsonDocument.Parse(Comparison.Output(tool, arguments));
         JsonElement root = json.RootElement;
-        var result = new Measurement { Version = $"{Comparison.Output(tool, ["--version"]).Trim()}, {root.GetProperty("device").GetProperty("instruction_set").GetString()} kernels" };
+        var result = new Measurement { Version = $"LlavaSp {Comparison.Output(tool, ["--version"]).Trim().Split('+')[0]}, {root.GetProperty("device").GetProperty("instruction_set").GetString()} kernels" };
         result.Ceilings = root.GetProperty("ceilings").EnumerateObject().Where(entry => entry.Value.ValueKind == JsonValueKind.Number)
             .ToDictionary(entry => entry.Name, entry => entry.Value.GetDouble());
 

@@ -13,6 +13,8 @@ internal static class Document
     {
         Directory.CreateDirectory(folder);
         IReadOnlyList<Row> rows = Rows.Of(results);
+        // They are bars for the whole model.
+        if (results.Quick) rows = [.. rows.Select(row => row with { Bar = null })];
         string? plot = Path.Combine(folder, Name + ".png");
         if (!Plot.Write(rows, plot)) plot = null;
         var text = new StringBuilder();
@@ -34,10 +36,10 @@ internal static class Document
         text.AppendLine("Written by `benchmarks/peers/run`: LlavaSp beside llama.cpp, TorchSharp and ONNX Runtime at the shapes of the 7B model, random weights.").AppendLine();
         if (results.Quick) text.AppendLine($"**A rehearsal** with {Shapes.QuickLayers} decoder layers: its figures mean nothing.").AppendLine();
         text.AppendLine($"- {results.Machine}; {Shapes.Threads} threads");
-        text.AppendLine($"- {results.Date}, commit {results.Commit}, {results.Repeats} processes each");
+        text.AppendLine($"- {results.Date}, commit {results.Commit}, {Processes(results)} each");
         text.AppendLine(Invariant(
             $"- ceilings, measured in the same runs: read {results.Ceiling("read_gigabytes_per_second"):f1} GB/s, float32 {results.Ceiling("float32_gflops"):f0} GFLOP/s, int8 {results.Ceiling("int8_gops"):f0} Gop/s"));
-        IEnumerable<string> versions = results.Runs.Values.SelectMany(runs => runs).Select(run => run.Version).Distinct();
+        string[] versions = [.. results.Runs.Values.SelectMany(runs => runs).Select(run => run.Version).Distinct()];
         text.AppendLine($"- {string.Join("; ", versions)}").AppendLine();
     }
 
@@ -78,13 +80,16 @@ internal static class Document
     private static void Method(StringBuilder text, Results results)
     {
         text.AppendLine("## How it was measured").AppendLine();
-        text.AppendLine($"- Every figure is the median of {results.Repeats} processes, smallest and largest in parentheses; LlavaSp and the peers of a group ran in turn.");
+        text.AppendLine($"- Every figure is the median of {Processes(results)}, smallest and largest in parentheses; LlavaSp and the peers of a group ran in turn.");
         text.AppendLine(Invariant(
             $"- A prompt has {Shapes.Prompt} positions; decode is {Shapes.DecodeTokens} tokens, one by one. llama.cpp has one batch for the prompt and flash attention, no huge pages."));
-        text.AppendLine($"- ONNX Runtime computes {Shapes.OnnxLayers} decoder layers, which are extrapolated to {Shapes.Layers}, and the output matrix. Its products in 8 bits quantise activations dynamically, with one scale for a whole tensor.");
+        text.AppendLine($"- ONNX Runtime computes {Shapes.OnnxLayers} decoder layers, which are extrapolated to {Shapes.Layers}, and the output matrix. Its products in 8 bits quantise activations dynamically, with one scale for a whole tensor; its 4 bits are in groups of 64, as LlavaSp's.");
+        text.AppendLine("- Every library uses the instruction sets that it finds and knows; those that LlavaSp and llama.cpp chose are named above.");
         text.AppendLine("- Peers have no spatial tokens: their time for a picture is the vision tower and the projector alone. Their time to the first token is the sum of picture and prefill.");
         text.AppendLine("- What a weight format costs in accuracy: [accuracy.md](accuracy.md).");
     }
+
+    private static string Processes(Results results) => results.Repeats == 1 ? "one process" : $"{results.Repeats} processes";
 
     private static string Label(Rival rival) => Sources.Get(rival.Source).Label + (rival.Note.Length == 0 ? "" : $" ({rival.Note})");
 
