@@ -3,7 +3,7 @@ using Microsoft.ML.OnnxRuntime;
 namespace LlavaSp.Peers.Onnx;
 
 /// <summary>
-/// ONNX Runtime's decoder: a few layers with its fused attention, whose cache is written in place, and the output matrix. The layers that are missing are extrapolated:
+/// ONNX Runtime's decoder: some of its layers with its fused attention, whose cache is written in place, and the output matrix. The layers that are missing are extrapolated:
 /// the graph of all would take as long to build as to measure, and says no more.
 /// </summary>
 internal sealed class OnnxDecoder : IDisposable
@@ -18,7 +18,8 @@ internal sealed class OnnxDecoder : IDisposable
 
     private OnnxDecoder(PeerOptions options, OnnxWeights format)
     {
-        int total = options.Quick ? Shapes.QuickLayers : Shapes.Layers, layers = Math.Min(total, Shapes.OnnxLayers);
+        int total = options.Quick ? Shapes.QuickLayers : Shapes.Layers;
+        int layers = Math.Min(total, format == OnnxWeights.Int8 ? Shapes.OnnxInt8Layers : Shapes.OnnxInt4Layers);
         _factor = (double)total / layers;
         _layers = Open(options, $"decoder-{format}-{layers}", graph => BuildLayers(graph, new OnnxLinear(graph, format), layers));
         _head = Open(options, $"head-{format}", graph => BuildHead(graph, new OnnxLinear(graph, format)));

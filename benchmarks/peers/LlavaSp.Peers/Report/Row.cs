@@ -72,7 +72,7 @@ internal static class Rows
                 ]),
             new(
                 "peak resident memory, 4-bit", Unit.Bytes, results.Of(Int4, Metric.ModelBytes)?.Median * 1.1, results.Of(Int4, Metric.PeakMemory), null,
-                [new Rival("llama-4bit", results.Of("llama-4bit", Metric.PeakMemory), "decoder only")]),
+                [new Rival("llama-4bit", results.Of("llama-4bit", Metric.PeakMemory), "decoder only, file mapped and repacked")]),
             Take("spatial tokens, share of the read bandwidth, 8-bit", Unit.Share, 0.75, Int8, Metric.SpatialTokens + Metric.ShareOfRead, null, "", []),
             Take("decode, empty cache, 4-bit, share of the read bandwidth", Unit.Share, 0.80, Int4, Metric.DecodeEmpty + Metric.ShareOfRead, null, "", []),
             Take("load of an own 4-bit checkpoint in the page cache", Unit.Seconds, 2, Int4, Metric.Load, null, "", []),
