@@ -25,12 +25,14 @@ public static class SyntheticModel
     /// <param name="shape">One of <see cref="Shapes"/>.</param>
     /// <param name="variant">Spatial tokens; null for none.</param>
     /// <param name="decoderLayers">Decoder layers, where there shall be fewer than published; null for all.</param>
-    /// <exception cref="LlavaSpException">The shape is unknown, or does not have this variant.</exception>
+    /// <exception cref="LlavaSpException">The shape is unknown, or does not have this variant or so many layers.</exception>
     public static ModelCheckpoint Create(string shape, SpatialMode? variant, int? decoderLayers = null)
     {
         if (shape == Baseline && variant is not null)
             throw new LlavaSpException($"{Baseline} has no spatial tokens: use {Small} for the {variant.ToString()!.ToLowerInvariant()} variant");
-        int Layers(int published) => Math.Min(decoderLayers ?? published, published);
+        int Layers(int published) => decoderLayers is not { } count ? published
+            : count >= 1 && count <= published ? count
+            : throw new LlavaSpException($"--decoder-layers {count}: {shape} has 1 to {published}");
         return shape switch
         {
             Small or Baseline => Build(shape, Decoder(4096, 11008, Layers(32), 32, 32000), LargeTower(), variant, 512, 16),

@@ -27,6 +27,7 @@ public sealed class BenchTests
             Assert.Equal(peak, stage.GetProperty("peak").GetString());
         });
         Assert.True(json.GetProperty("tokens_per_second").GetProperty("decode").GetDouble() > 0);
+        Assert.True(json.GetProperty("tokens_per_second").GetProperty("decode_empty_cache").GetDouble() > 0);
     }
 
     [Fact]
@@ -45,6 +46,19 @@ public sealed class BenchTests
             Assert.True(stage.GetProperty("milliseconds").GetDouble() > 0);
             Assert.Equal(JsonValueKind.Null, stage.GetProperty("share_of_peak").ValueKind);
         });
+    }
+
+    [Fact]
+    public void LeavesOutDecoderLayers()
+    {
+        JsonElement Bench(params string[] more) => CliTool.Run(
+            ["bench", "--shape", "tiny", "--device", "cpu", "--weights", "f16", "--decode", "1", "--repeat", "1", "--prompt-tokens", "4", "--json", .. more]).Json;
+        long one = Bench("--decoder-layers", "1").GetProperty("weight_bytes").GetInt64(), two = Bench("--decoder-layers", "2").GetProperty("weight_bytes").GetInt64();
+        long all = Bench().GetProperty("weight_bytes").GetInt64();
+        Assert.True(one < two && two < all);
+        Assert.Equal(all - two, two - one);
+        CliTool.Run("bench", "--shape", "tiny", "--decoder-layers", "0").IsRefusal("--decoder-layers");
+        CliTool.Run("bench", "--shape", "tiny", "--decoder-layers", "4").IsRefusal("--decoder-layers");
     }
 
     [Fact]

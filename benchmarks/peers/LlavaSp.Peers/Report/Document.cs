@@ -82,7 +82,7 @@ internal static class Document
         text.AppendLine("## How it was measured").AppendLine();
         text.AppendLine($"- Every figure is the median of {Processes(results)}, smallest and largest in parentheses; LlavaSp and the peers of a group ran in turn.");
         text.AppendLine(Invariant(
-            $"- A prompt has {Shapes.Prompt} positions; decode is {Shapes.DecodeTokens} tokens, one by one. llama.cpp has one batch for the prompt and flash attention, no huge pages."));
+            $"- A prompt has {Shapes.Prompt} positions; decode is {Shapes.DecodeTokens} tokens, one by one. llama.cpp has one batch for the prompt, flash attention where it chooses it itself (its default), no huge pages."));
         text.AppendLine($"- ONNX Runtime computes {Shapes.OnnxInt8Layers} decoder layers in 8 bits, {Shapes.OnnxInt4Layers} in 4, which are extrapolated to {Shapes.Layers}, and the output matrix. Its products in 8 bits quantise activations dynamically, with one scale for a whole tensor; its 4 bits are in groups of 64, as LlavaSp's.");
         text.AppendLine("- llama.cpp maps its file and keeps a repacked copy of most weights: both count as resident while memory is not short.");
         text.AppendLine("- Every library uses the instruction sets that it finds and knows; those that LlavaSp and llama.cpp chose are named above.");
