@@ -6,7 +6,7 @@ namespace LlavaSp.Benchmarks;
 
 /// <summary>One kernel at one size, and what a pass over it costs at least.</summary>
 /// <param name="name">What the table calls it.</param>
-/// <param name="bytes">Bytes that a pass must read: weights, or keys and values.</param>
+/// <param name="bytes">Bytes that a pass must read from memory: weights, or keys and values; 0 where all lies in caches.</param>
 /// <param name="operations">Operations of a pass; a multiply-add counts as two.</param>
 /// <param name="integers">Whether the products are of 8-bit integers.</param>
 /// <param name="prepare">Makes what the pass works on and returns the pass.</param>
@@ -15,10 +15,13 @@ public sealed class KernelCase(string name, double bytes, double operations, boo
     /// <summary>More than any cache holds: weights that are used once come from memory, as in a model.</summary>
     private const long Streamed = 1L << 30;
 
+    /// <summary>Bytes that a pass must read from memory; 0 where all lies in caches.</summary>
     public double Bytes => bytes;
 
+    /// <summary>Operations of a pass.</summary>
     public double Operations => operations;
 
+    /// <summary>Whether its peak is that of int8 dot products, else of float32 multiply-adds.</summary>
     public bool Integers => integers;
 
     /// <summary>Makes the operands; whoever calls disposes of them.</summary>
@@ -107,7 +110,7 @@ public sealed class KernelCase(string name, double bytes, double operations, boo
     {
         int passes = Math.Max(16, 65536 / rows);
         return new KernelCase(
-            $"{stage} [{rows} x {columns}]", 4.0 * rows * columns * passes, (layerNorm ? 7.0 : 4.0) * rows * columns * passes, false, (backend, owned) =>
+            $"{stage} [{rows} x {columns}]", 0, (layerNorm ? 7.0 : 4.0) * rows * columns * passes, false, (backend, owned) =>
             {
                 Tensor x = Random(backend, rows, columns, owned), y = Own(backend.CreateTensor(rows, columns), owned);
                 Tensor weight = Random(backend, 1, columns, owned), bias = Random(backend, 1, columns, owned);

@@ -11,8 +11,10 @@ public class NativeKernels
     /// <summary>Cases that were asked for.</summary>
     public static IReadOnlyList<KernelCase> Chosen { get; set; } = [];
 
+    /// <summary>As BenchmarkDotNet asks for them.</summary>
     public static IEnumerable<KernelCase> Cases => Chosen;
 
+    /// <summary>The case at hand.</summary>
     [ParamsSource(nameof(Cases))]
     public KernelCase Case { get; set; } = null!;
 

@@ -39,7 +39,7 @@ command.SetAction(parsed =>
         BenchmarkRunner.Run<NativeKernels>(config);
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{machine.Backend.Info.InstructionSet}, {machine.Backend.Info.Threads} threads: read {machine.ReadBytes / 1e9:f1} GB/s, float32 {machine.Floats / 1e9:f0} GFLOP/s, int8 {machine.Int8 / 1e9:f0} Gop/s"));
+            $"{machine.Backend.Info.InstructionSet}, {machine.Backend.Info.Threads} threads: read {machine.Ceilings.ReadBytes / 1e9:f1} GB/s, float32 {machine.Ceilings.Float32 / 1e9:f0} GFLOP/s, int8 {machine.Ceilings.Int8 / 1e9:f0} Gop/s"));
         return 0;
     }
     catch (LlavaSpException e)

@@ -13,9 +13,6 @@ namespace LlavaSp.Cli.Bench;
 /// <param name="Source">Instruction set that was measured, or architecture that was computed for.</param>
 internal sealed record Ceilings(double ReadBytes, double Floats, string FloatType, double Int8, string Source)
 {
-    private const long BufferBytes = 1L << 30;
-    private const int Repeats = 5;
-
     /// <summary>Those of the device that options ask for; null where they are not known before it is open (a GPU) or mean nothing (the emulator).</summary>
     public static Ceilings? OfProcessor(DeviceOptions options)
     {
@@ -37,8 +34,7 @@ internal sealed record Ceilings(double ReadBytes, double Floats, string FloatTyp
     {
         if (!CpuBackend.IsAvailable(out _)) return null;
         using var backend = new CpuBackend(new CpuBackendOptions(instructionSet, threads, true));
-        return new Ceilings(
-            backend.MeasureReadBandwidth(BufferBytes, Repeats), backend.MeasureFloat32(Repeats), "float32", backend.MeasureInt8(Repeats),
-            backend.Info.InstructionSet);
+        CpuCeilings ceilings = backend.MeasureCeilings();
+        return new Ceilings(ceilings.ReadBytes, ceilings.Float32, "float32", ceilings.Int8, backend.Info.InstructionSet);
     }
 }

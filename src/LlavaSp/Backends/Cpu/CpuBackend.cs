@@ -80,6 +80,15 @@ public sealed unsafe partial class CpuBackend : IBackend
     /// <summary>Best rate of 8-bit dot products in registers, all threads together, in operations per second (a multiply and an add each count).</summary>
     public double MeasureInt8(int repeats) => NativeMethods.lsp_bench_int8_dot(_engine.Value, repeats);
 
+    /// <summary>What this machine can do at best with this instruction set and these threads; takes about a second.</summary>
+    /// <exception cref="DeviceException">There is no memory for the buffer of 1 GiB that is read.</exception>
+    public CpuCeilings MeasureCeilings()
+    {
+        const long Bytes = 1L << 30;
+        const int Repeats = 5;
+        return new CpuCeilings(MeasureReadBandwidth(Bytes, Repeats), MeasureFloat32(Repeats), MeasureInt8(Repeats));
+    }
+
     /// <inheritdoc/>
     public void Dispose() => _engine.Dispose();
 
