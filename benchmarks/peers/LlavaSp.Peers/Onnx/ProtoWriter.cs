@@ -1,40 +1,39 @@
-using System.Text;
+using Google.Protobuf;
 
 namespace LlavaSp.Peers.Onnx;
 
-/// <summary>The wire format of protobuf.</summary>
+/// <summary>A protobuf message, field by field: the messages of ONNX that are needed here are few.</summary>
 internal sealed class ProtoWriter
 {
-    private readonly List<byte> _bytes = [];
+    private readonly List<Action<CodedOutputStream>> _fields = [];
 
-    public ProtoWriter Number(int field, long value) => Tag(field, 0).Varint((ulong)value);
+    public ProtoWriter Number(int field, long value) => Add(field, WireFormat.WireType.Varint, output => output.WriteInt64(value));
 
-    public ProtoWriter Number(int field, float value)
-    {
-        Tag(field, 5);
-        _bytes.AddRange(BitConverter.GetBytes(value));
-        return this;
-    }
+    public ProtoWriter Number(int field, float value) => Add(field, WireFormat.WireType.Fixed32, output => output.WriteFloat(value));
 
-    public ProtoWriter Text(int field, string value) => Bytes(field, Encoding.UTF8.GetBytes(value));
+    public ProtoWriter Text(int field, string value) => Add(field, WireFormat.WireType.LengthDelimited, output => output.WriteString(value));
 
     public ProtoWriter Message(int field, ProtoWriter value) => Bytes(field, value.ToArray());
 
-    public ProtoWriter Bytes(int field, byte[] value)
+    public ProtoWriter Bytes(int field, byte[] value) =>
+        Add(field, WireFormat.WireType.LengthDelimited, output => output.WriteBytes(ByteString.CopyFrom(value)));
+
+    public byte[] ToArray()
     {
-        Tag(field, 2).Varint((ulong)value.Length);
-        _bytes.AddRange(value);
-        return this;
+        using var stream = new MemoryStream();
+        using var output = new CodedOutputStream(stream);
+        foreach (Action<CodedOutputStream> write in _fields) write(output);
+        output.Flush();
+        return stream.ToArray();
     }
 
-    public byte[] ToArray() => [.. _bytes];
-
-    private ProtoWriter Tag(int field, int wireType) => Varint((ulong)((field << 3) | wireType));
-
-    private ProtoWriter Varint(ulong value)
+    private ProtoWriter Add(int field, WireFormat.WireType type, Action<CodedOutputStream> value)
     {
-        for (; value >= 0x80; value >>= 7) _bytes.Add((byte)(value | 0x80));
-        _bytes.Add((byte)value);
+        _fields.Add(output =>
+        {
+            output.WriteTag(field, type);
+            value(output);
+        });
         return this;
     }
 }
