@@ -126,6 +126,11 @@ TEST(WeightsTest, RefusesWhatDoesNotFit) {
     EXPECT_EQ(LSP_INVALID_ARGUMENT, lsp_weight_write_f32(made, 0, 20, values.data()));
     EXPECT_EQ(LSP_INVALID_ARGUMENT, lsp_weight_write_f32(made, 32, 9, values.data()));
     EXPECT_EQ(LSP_OK, lsp_weight_write_f32(made, 32, 8, values.data()));
+    EXPECT_EQ(LSP_INVALID_ARGUMENT, lsp_weight_write_stored(made, 1, 32, values.data(), nullptr));
+    EXPECT_EQ(LSP_INVALID_ARGUMENT, lsp_weight_write_stored(made, 0, 32, nullptr, nullptr));
+    EXPECT_EQ(LSP_OK, lsp_weight_write_stored(made, 32, 8, values.data(), nullptr));
+    const Weight integers = random_weight(32, 4, kFormats[3], 1);
+    EXPECT_EQ(LSP_INVALID_ARGUMENT, lsp_weight_write_stored(integers.get(), 0, 32, values.data(), nullptr));
 }
 
 // Every half comes back from float32, and every float32 between two of them goes to the nearer one.

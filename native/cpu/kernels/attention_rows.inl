@@ -19,8 +19,7 @@ constexpr int64_t kCacheAhead = 2048;
 template <typename Element>
 inline void prefetch_ahead(const Element* at, int64_t columns) {
     const char* p = reinterpret_cast<const char*>(at) + kCacheAhead;
-    for (int64_t line = 0; line < columns * static_cast<int64_t>(sizeof(Element)); line += 64)
-        __builtin_prefetch(p + line);
+    for (int64_t line = 0; line < columns * static_cast<int64_t>(sizeof(Element)); line += 64) prefetch(p + line);
 }
 
 // Weighted sum of the values of a piece for one row, before division by the sum of weights: output [columns], maximum,

@@ -58,8 +58,6 @@ inline int32x4_t dot_lane(int32x4_t sum, Weights w, int8x16_t x, int lane) {
     }
 }
 
-inline void prefetch(const uint8_t* p) { __builtin_prefetch(p); }
-
 // The offset of stored weights that the sum of the activations has to take back.
 inline int weight_offset(bool wide) { return wide ? (kSignedWeights ? 0 : 128) : 8; }
 

@@ -99,8 +99,6 @@ inline I32 dot(I32 sum, Weights<kWide> w, I32 x) {
 }
 #endif
 
-inline void prefetch(const uint8_t* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
-
 // The offset of stored weights that the sum of the activations has to take back.
 inline int weight_offset(bool wide) { return wide ? (kSignedWeights ? 0 : 128) : 8; }
 
