@@ -38,12 +38,6 @@ internal static class BenchCommand
         {
             Description = "Only so many layers of the decoder, for stages that are not the decoder's [default: all]",
             HelpName = "N",
-            CustomParser = result =>
-            {
-                if (result.Tokens.Count == 1 && int.TryParse(result.Tokens[0].Value, out int count) && count >= 1) return count;
-                result.AddError("--decoder-layers: give a number from 1");
-                return null;
-            },
         };
         Option<int> repeats = Count("--repeat", 3, "Runs after one to warm up; the median counts");
         Option<bool> json = Choices.Json();
@@ -76,27 +70,18 @@ internal static class BenchCommand
                 throw new LlavaSpException("--model has its own shape: leave out --shape, --variant, --decoder-layers and --save");
             }
 
+            LocationOptions.RefuseWithoutModel(folder, location.Read(parsed, folder ?? ""));
             LoadOptions options = runtime.Read(parsed);
+            if (target is not null && options.VisionWeights is not null)
+                throw new LlavaSpException("--save writes the vision tower in the format that follows from --weights: leave out --vision-weights");
             Func<ModelCheckpoint> open = folder is null
                 ? () => SyntheticModel.Create(name, mode, parsed.GetValue(layers))
                 : () => ModelCheckpoint.Open(location.Read(parsed, folder));
             return target is not null
-                ? Save(open, target, options.Weights)
+                ? ConvertCommand.Write(open, target, options.Weights, shard: null, parsed.GetValue(json))
                 : Run(folder ?? name, open, options, parsed.GetValue(text), parsed.GetValue(decode), parsed.GetValue(repeats), parsed.GetValue(json));
         });
         return command;
-    }
-
-    private static int Save(Func<ModelCheckpoint> open, string target, WeightFormat? weights)
-    {
-        using ModelCheckpoint checkpoint = open();
-        using var interruption = new Interruption();
-        CancellationToken cancellation = interruption.Begin();
-        var options = new ConversionOptions { Weights = weights };
-        ConversionResult result = ProgressDisplay.Load(
-            $"writing {target}", progress => CheckpointConverter.Convert(checkpoint, target, options with { Progress = progress }, cancellation), cancellation);
-        Console.Out.WriteLine($"{result.Folder}: {result.Tensors} tensors of random weights, {result.Weights}, {ByteSize.Text(result.Bytes)}");
-        return ExitCode.Success;
     }
 
     private static int Run(

@@ -48,16 +48,22 @@ internal static class ConvertCommand
         command.Add(weights);
         command.Add(shard);
         command.Add(json);
-        command.SetAction(parsed => Run(
-            location.Read(parsed, parsed.GetValue(directory)!), parsed.GetValue(output)!, parsed.GetValue(weights) ?? fallback, parsed.GetValue(shard),
-            parsed.GetValue(json)));
+        command.SetAction(parsed => Write(
+            () => ModelCheckpoint.Open(location.Read(parsed, parsed.GetValue(directory)!)), parsed.GetValue(output)!, parsed.GetValue(weights) ?? fallback,
+            parsed.GetValue(shard), parsed.GetValue(json)));
         return command;
     }
 
-    private static int Run(ModelLocation location, string output, WeightFormat? weights, double? shard, bool json)
+    /// <summary>Writes a checkpoint and says what was written.</summary>
+    /// <param name="open">Opens it.</param>
+    /// <param name="output">Folder that does not exist yet, or is empty.</param>
+    /// <param name="weights">Format of the matrices; null keeps the checkpoint's own.</param>
+    /// <param name="shard">Largest file in gigabytes; null takes the default.</param>
+    /// <param name="json">One JSON object instead of text.</param>
+    public static int Write(Func<ModelCheckpoint> open, string output, WeightFormat? weights, double? shard, bool json)
     {
         long start = Stopwatch.GetTimestamp();
-        using ModelCheckpoint checkpoint = ModelCheckpoint.Open(location);
+        using ModelCheckpoint checkpoint = open();
         using var interruption = new Interruption();
         CancellationToken cancellation = interruption.Begin();
         var options = new ConversionOptions { Weights = weights };

@@ -43,6 +43,14 @@ internal sealed class LocationOptions
     /// <summary>The folders, the model's from elsewhere.</summary>
     public ModelLocation Read(ParseResult parsed, string model) => new(model, parsed.GetValue(_base), parsed.GetValue(_tower));
 
+    /// <summary>Refuses folders that belong to a model where none was given.</summary>
+    /// <exception cref="LlavaSpException">There is one.</exception>
+    public static void RefuseWithoutModel(string? model, ModelLocation location)
+    {
+        if (model is null && (location.ModelBase ?? location.VisionTower) is not null)
+            throw new LlavaSpException("--model-base and --vision-tower belong to a checkpoint: give its folder with --model");
+    }
+
     private void AddOthers(Command command)
     {
         command.Add(_base);

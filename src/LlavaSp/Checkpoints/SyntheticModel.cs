@@ -32,7 +32,7 @@ public static class SyntheticModel
             throw new LlavaSpException($"{Baseline} has no spatial tokens: use {Small} for the {variant.ToString()!.ToLowerInvariant()} variant");
         int Layers(int published) => decoderLayers is not { } count ? published
             : count >= 1 && count <= published ? count
-            : throw new LlavaSpException($"--decoder-layers {count}: {shape} has 1 to {published}");
+            : throw new LlavaSpException($"{shape} has {published} decoder layers: {count} cannot be taken of them");
         return shape switch
         {
             Small or Baseline => Build(shape, Decoder(4096, 11008, Layers(32), 32, 32000), LargeTower(), variant, 512, 16),

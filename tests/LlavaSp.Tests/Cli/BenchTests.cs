@@ -57,8 +57,9 @@ public sealed class BenchTests
         long all = Bench().GetProperty("weight_bytes").GetInt64();
         Assert.True(one < two && two < all);
         Assert.Equal(all - two, two - one);
-        CliTool.Run("bench", "--shape", "tiny", "--decoder-layers", "0").IsRefusal("--decoder-layers");
-        CliTool.Run("bench", "--shape", "tiny", "--decoder-layers", "4").IsRefusal("--decoder-layers");
+        foreach (string count in (string[])["0", "4"])
+            CliTool.Run("bench", "--shape", "tiny", "--decoder-layers", count).IsRefusal("tiny has 3 decoder layers");
+        CliTool.Run("bench", "--shape", "tiny", "--decoder-layers", "many").IsRefusal("--decoder-layers");
     }
 
     [Fact]
@@ -66,12 +67,15 @@ public sealed class BenchTests
     {
         using var folder = new TemporaryFolder();
         string saved = folder["tiny"];
-        CliResult save = CliTool.Run("bench", "--shape", "tiny", "--variant", "cropping", "--weights", "int4:32", "--save", saved);
-        Assert.True(save.ExitCode == 0, save.Error);
+        JsonElement written = CliTool.Run("bench", "--shape", "tiny", "--variant", "cropping", "--weights", "int4:32", "--save", saved, "--json").Json;
+        Assert.Equal("int4:32", written.GetProperty("weights").GetString());
         JsonElement json = CliTool.Run("bench", "--model", saved, "--device", "cpu", "--decode", "2", "--repeat", "1", "--json").Json;
         Assert.Equal("cropping", json.GetProperty("variant").GetString());
         Assert.Equal("int4:32", json.GetProperty("weights").GetString());
         CliTool.Run("bench", "--shape", "tiny", "--save", saved).IsRefusal(saved);
+        CliTool.Run("bench", "--shape", "tiny", "--save", folder["other"], "--vision-weights", "f32").IsRefusal("leave out --vision-weights");
+        Assert.False(Directory.Exists(folder["other"]));
+        CliTool.Run("bench", "--shape", "tiny", "--vision-tower", saved).IsRefusal("give its folder with --model");
         CliTool.Run("bench", "--model", saved, "--shape", "tiny").IsRefusal("--model has its own shape");
         CliTool.Run("bench", "--model", folder["nothing"]).IsRefusal("nothing");
     }

@@ -1,8 +1,11 @@
 using LlavaSp.Backends;
+using LlavaSp.Backends.Cuda;
 using LlavaSp.Generation;
 using LlavaSp.Graph;
 using LlavaSp.Imaging;
 using LlavaSp.Quantization;
+using LlavaSp.Tests.Backends;
+using LlavaSp.Tests.Backends.Cuda;
 
 namespace LlavaSp.Tests.Graph;
 
@@ -27,9 +30,27 @@ public sealed class VisionWeightsTests
     [InlineData("cpu")]
     public void FeaturesAreThoseOfTheirOwnFormat(string device)
     {
+        if (device == "cpu") CpuTesting.SkipWithoutLibrary();
         float[] exact = Features(device, WeightFormat.F32, null), mixed = Features(device, WeightFormat.Int4(32), WeightFormat.F32);
         Assert.NotEqual(exact, Features(device, WeightFormat.Int4(32), null));
         Assert.Equal(exact, mixed);
+    }
+
+    /// <summary>CUDA's products take one kind of floating-point operand at a time.</summary>
+    [Fact]
+    public void CudaRefusesWhatItDoesNotHold()
+    {
+        using (CudaBackend cuda = CudaTesting.Create())
+        {
+            cuda.UseWeights(WeightFormat.Int4());
+            Assert.True(cuda.Holds(WeightFormat.F16) && cuda.Holds(WeightFormat.Int8()));
+            Assert.False(cuda.Holds(WeightFormat.F32) || cuda.Holds(WeightFormat.BF16));
+            cuda.UseWeights(WeightFormat.BF16);
+            Assert.True(cuda.Holds(WeightFormat.BF16) && !cuda.Holds(WeightFormat.F16));
+        }
+
+        DeviceException refusal = Assert.Throws<DeviceException>(static () => Features("cuda-emulator", WeightFormat.Int4(32), WeightFormat.F32));
+        Assert.Contains("cannot hold f32 vision weights beside int4:32 ones: use f16 or int8", refusal.Message, StringComparison.Ordinal);
     }
 
     private static float[] Features(string device, WeightFormat weights, WeightFormat? vision)

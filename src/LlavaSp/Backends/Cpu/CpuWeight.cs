@@ -114,7 +114,7 @@ internal sealed unsafe class CpuWeight : Weight
         {
             if (source.StoredFormat == format)
             {
-                // As the file has them: half of the time of going through numbers.
+                // As the file has them, without a detour through numbers.
                 byte* stored = (byte*)_rows.Pointer;
                 Half* halves = _scales is null ? null : (Half*)_scales.Pointer;
                 source.ReadStoredRows(first, count, new Span<byte>(stored, count * _rowBytes), new Span<Half>(halves, count * _groups));
