@@ -14,6 +14,8 @@ void* thread_scratch(lsp_engine& engine, int thread) { return engine.thread_scra
 
 int threads(const lsp_engine& engine) { return engine.pool.threads(); }
 
+int64_t second_level_cache(const lsp_engine& engine) { return engine.second_level_cache; }
+
 void run(lsp_engine& engine, int64_t count, int64_t grain, RangeFunction function, void* context) {
     engine.pool.run(count, grain, function, context);
 }

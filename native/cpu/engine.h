@@ -12,6 +12,7 @@ struct lsp_engine {
 
     const lsp::Isa& isa;
     lsp::ThreadPool pool;
+    const int64_t second_level_cache = lsp::second_level_cache();
     lsp::Buffer scratch[static_cast<int>(lsp::Scratch::kCount)];
     std::vector<lsp::Buffer> thread_scratch;
 };

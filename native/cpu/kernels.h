@@ -25,6 +25,9 @@ void* thread_scratch(lsp_engine& engine, int thread);
 
 int threads(const lsp_engine& engine);
 
+// Bytes of the second-level cache of one core.
+int64_t second_level_cache(const lsp_engine& engine);
+
 // See ThreadPool::run. parallel_for in kernels/parallel.inl takes a lambda.
 void run(lsp_engine& engine, int64_t count, int64_t grain,
          void (*function)(void* context, int64_t begin, int64_t end, int thread), void* context);

@@ -6,6 +6,7 @@
 
 #if defined(__linux__)
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 namespace lsp {
@@ -53,6 +54,14 @@ void release(void* block, size_t bytes) noexcept {
     (void)bytes;
 #endif
     std::free(block);
+}
+
+int64_t second_level_cache() {
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+    const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    if (bytes > 0) return bytes;
+#endif
+    return int64_t{1} << 20;
 }
 
 void* Buffer::reserve(size_t bytes) {

@@ -12,6 +12,9 @@ constexpr size_t kAlignment = 64;
 void* allocate(size_t bytes);
 void release(void* block, size_t bytes) noexcept;
 
+// Bytes of the second-level cache of one core; 1 MiB where the system does not say.
+int64_t second_level_cache();
+
 // A block that grows and never shrinks; growing loses the contents.
 class Buffer {
   public:

@@ -17,6 +17,7 @@ constexpr int64_t kRowBlock = 1024;     // rows of x whose sums a task holds in 
 constexpr int64_t kMostPanels = 4;      // that a task multiplies rows of x with while they are in the first-level cache
 constexpr int64_t kFloatColumns = 256;  // k of a block: 32 KiB of float32 weights
 constexpr int64_t kInt8Columns = 1024;  // k of a block: 16 KiB of int4 weights
+constexpr int64_t kBlockRowBytes = 1024;  // of a row of x, or of a weight, in a block of either kind
 constexpr int64_t kSliceColumns = 16384;  // k of a slice when k is longer than two of them
 
 // A product and where its packed input and its partial sums lie.
@@ -148,7 +149,7 @@ void multiply_float(const Job& job, const Panels& panels, int64_t first, int64_t
 // acc[i] += x * (i-th panel of w) with integer dot products.
 void multiply_int8(const Job& job, const Panels& panels, int64_t first, int64_t end) {
     const lsp_weight& w = *job.product.weight;
-    const Int8Tile* tiles = w.format == LSP_INT8 ? kInt8Tiles<true> : kInt8Tiles<false>;
+    const Int8Tile* tiles = w.format == LSP_INT8 ? int8_tiles<true>() : int8_tiles<false>();
     for (int64_t at = first; at < end; at += kInt8Columns) {
         const int64_t columns = QuantizedInput::padded_columns(least(kInt8Columns, end - at));
         const int64_t first_group = at / w.group, groups = ceil_div(columns, w.group);
@@ -260,10 +261,14 @@ void run_jobs(lsp_engine& engine, Job* jobs, int count) {
     int64_t rows = 0;
     for (int j = 0; j < count; j++) rows = jobs[j].product.m > rows ? jobs[j].product.m : rows;
     for (int j = 0; j < count; j++) {
-        // Few rows stay in the cache by themselves, and every thread wants several tasks.
+        // Few rows stay in the cache by themselves, every thread wants several tasks, and the rows of a block of k, the
+        // weights and the sums are to fit three quarters of the second-level cache.
         Job& job = jobs[j];
         const int64_t most = job.slices * job.panels / (8 * threads(engine));
-        job.together = job.rows.count < 4 || most < 1 ? 1 : least(most, kMostPanels);
+        const int64_t rest = second_level_cache(engine) / 4 * 3 - job.product.m * kBlockRowBytes;
+        const int64_t fit = rest / (kBlockRowBytes * kPanel + job.product.m * kPanel * 4);
+        const int64_t together = least(least(most, fit), kMostPanels);
+        job.together = job.rows.count < 4 || together < 1 ? 1 : together;
     }
     carve(jobs, count, static_cast<uint8_t*>(scratch(engine, Scratch::kProducts, carve(jobs, count, nullptr) + 64)));
     reserve_thread_scratch(engine, static_cast<size_t>(kMostPanels * (kFloatColumns + rows) * kPanel) * sizeof(float));

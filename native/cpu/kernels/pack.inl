@@ -94,9 +94,16 @@ inline bool has_outlier(const float* x, int64_t count, float largest) {
     return others > 0 && largest * static_cast<float>(count - 1) > 16 * others;
 }
 
+// int8 values of a group, their sum, and the scale that makes x of them.
+struct QuantizedGroup {
+    alignas(64) int8_t values[128];
+    int32_t sum;
+    float scale;
+};
+
 // Symmetric: scale = largest magnitude / 127. A group with NaN or infinity gets the scale NaN, so that the product is
-// NaN.
-inline float quantize_group(const float* x, int64_t count, int8_t* out) {
+// NaN. The values are filled up with zeros to a multiple of four.
+inline void quantize_group(const float* x, int64_t count, QuantizedGroup& out) {
     F32 most = zero(), check = zero();
     int64_t i = 0;
     for (; i + kWidth <= count; i += kWidth) {
@@ -111,64 +118,77 @@ inline float quantize_group(const float* x, int64_t count, int8_t* out) {
     }
     const float largest = reduce_max(most);
     if (any_nan(check) || largest < 1e-30f) {
-        memset(out, 0, static_cast<size_t>(count));
-        return any_nan(check) ? __builtin_nanf("") : 0.0f;
+        memset(out.values, 0, sizeof(out.values));
+        out.sum = 0;
+        out.scale = any_nan(check) ? __builtin_nanf("") : 0.0f;
+        return;
     }
     const F32 inverse = set1(127.0f / largest);
+    // The sum from the registers: reading the values back would wait for their stores.
+    F32 sum = zero();
     i = 0;
-    for (; i + kWidth <= count; i += kWidth) store_int8(out + i, load(x + i) * inverse);
-    if (i < count) {
-        int8_t rest[kWidth];
-        store_int8(rest, load_partial(x + i, count - i) * inverse);
-        memcpy(out + i, rest, static_cast<size_t>(count - i));
+    for (; i + kWidth <= count; i += kWidth) {
+        const F32 rounded = round(load(x + i) * inverse);
+        sum = sum + rounded;
+        store_int8(out.values + i, rounded);
     }
-    return largest / 127.0f;
+    if (i < count) {
+        const F32 rounded = round(load_partial(x + i, count - i) * inverse);
+        sum = sum + rounded;
+        int8_t rest[kWidth + 3] = {};
+        store_int8(rest, rounded);
+        memcpy(out.values + i, rest, static_cast<size_t>(QuantizedInput::padded_columns(count) - i));
+    }
+    out.sum = static_cast<int32_t>(reduce_add(sum));
+    out.scale = largest / 127.0f;
 }
 
 // Lays a quantised group of row i of a panel of `rows` where the tiles read it: `at` + i is the number of its scale.
-inline void place_group(const QuantizedTerm& term, int8_t* values, const int8_t* q, float scale, int64_t padded,
+inline void place_group(const QuantizedTerm& term, int8_t* values, const QuantizedGroup& group, int64_t padded,
                         int offset, int64_t at, int64_t i, int64_t rows) {
-    int32_t sum = 0;
-    for (int64_t j = 0; j < padded; j++) sum += q[j];
-    term.scales[at + i] = scale;
-    term.start[at + i] = -offset * sum;
-    for (int64_t step = 0; step < padded / 4; step++) memcpy(values + step * rows * 4 + i * 4, q + step * 4, 4);
+    term.scales[at + i] = group.scale;
+    term.start[at + i] = -offset * group.sum;
+    for (int64_t step = 0; step < padded / 4; step++)
+        memcpy(values + step * rows * 4 + i * 4, group.values + step * 4, 4);
 }
 
-// What q * scale leaves of x, quantised into q; returns its scale.
-inline float quantize_rest(const float* x, int64_t count, float scale, int8_t* q) {
+// What the group leaves of x, quantised.
+inline void quantize_rest(const float* x, int64_t count, const QuantizedGroup& group, QuantizedGroup& out) {
     float rest[128];
-    for (int64_t j = 0; j < count; j++) rest[j] = x[j] - static_cast<float>(q[j]) * scale;
-    return quantize_group(rest, count, q);
+    for (int64_t j = 0; j < count; j++) rest[j] = x[j] - static_cast<float>(group.values[j]) * group.scale;
+    quantize_group(rest, count, out);
 }
 
+// Whole rows one after the other: a group of each row in turn would jump through memory.
 inline void pack_int8(const Rows& x, const RowPanels& panels, int64_t panel, int64_t k, int64_t first, int64_t count,
                       int group, int offset, const QuantizedInput& packed) {
-    const int64_t rows = panels.size(panel), row = panels.first(panel);
-    for (int64_t c = 0; c < count; c += group) {
-        const int64_t here = least(group, k - first - c);
-        const int64_t padded = QuantizedInput::padded_columns(here);
-        const int64_t g = (first + c) / group, at = row * packed.groups + g * rows;
-        const int64_t values = row * packed.padded + (first + c) * rows;
-        uint8_t& has_second = packed.has_second[panel * packed.groups + g];
-        has_second = 0;
-        for (int64_t i = 0; i < rows; i++) {
-            float copy[128];
-            alignas(64) int8_t q[128] = {};
-            const float* source = fetch(x, row + i, first + c, here, copy);
-            const float scale = quantize_group(source, here, q);
-            place_group(packed.first, packed.first.values + values, q, scale, padded, offset, at, i, rows);
-            const bool outlier = has_outlier(source, here, scale * 127.0f);
-            if (outlier && !has_second) {
+    const int64_t rows = panels.size(panel), row = panels.first(panel), first_group = first / group;
+    uint8_t* has_second = packed.has_second + panel * packed.groups;
+    memset(has_second + first_group, 0, static_cast<size_t>(ceil_div(count, group)));
+    for (int64_t i = 0; i < rows; i++) {
+        float copy[kPackColumns];
+        const float* source = fetch(x, row + i, first, count, copy);
+        // A row is too short for the processor's own prefetching, and each waits for memory.
+        const float* next = row_start(x, row + least(i + 1, rows - 1)) + first;
+        for (int64_t c = 0; c < count; c += group) {
+            for (int64_t j = 0; j < group; j += 16) prefetch(next + c + j);
+            const int64_t here = least(group, k - first - c);
+            const int64_t padded = QuantizedInput::padded_columns(here);
+            const int64_t g = first_group + c / group, at = row * packed.groups + g * rows;
+            const int64_t values = row * packed.padded + (first + c) * rows;
+            QuantizedGroup quantized;
+            quantize_group(source + c, here, quantized);
+            place_group(packed.first, packed.first.values + values, quantized, padded, offset, at, i, rows);
+            if (!has_outlier(source + c, here, quantized.scale * 127.0f)) continue;
+            if (!has_second[g]) {
                 // The rows before this one have none.
                 memset(packed.second.values + values, 0, static_cast<size_t>(padded * rows));
                 for (int64_t r = 0; r < rows; r++) packed.second.scales[at + r] = 0, packed.second.start[at + r] = 0;
-                has_second = 1;
+                has_second[g] = 1;
             }
-            if (outlier) {
-                const float rest = quantize_rest(source, here, scale, q);
-                place_group(packed.second, packed.second.values + values, q, rest, padded, offset, at, i, rows);
-            }
+            QuantizedGroup rest;
+            quantize_rest(source + c, here, quantized, rest);
+            place_group(packed.second, packed.second.values + values, rest, padded, offset, at, i, rows);
         }
     }
 }

@@ -128,8 +128,8 @@ __attribute__((always_inline)) inline void four_columns(const uint8_t* bytes, in
 }
 
 // Groups of a panel from w on. columns: of all of them, a multiple of four; group: of all but perhaps the
-// last.
-template <int MR, bool kWide>
+// last. kAddsLast: start is added to the sums at the end of a group, where they begin with zero; the same numbers.
+template <int MR, bool kWide, bool kAddsLast = false>
 void int8_tile(const uint8_t* w, int64_t columns, int group, const QuantizedRows& x, float* acc) {
     constexpr int kStep = kWide ? 128 : 64;  // bytes of four columns of a panel
     // A short tile keeps two sums per row and vector, so that consecutive products do not wait for each other.
@@ -159,7 +159,7 @@ void int8_tile(const uint8_t* w, int64_t columns, int group, const QuantizedRows
             I32 sum[MR][2], more[MR][2];
 #pragma GCC unroll 12
             for (int i = 0; i < MR; i++) {
-                sum[i][0] = sum[i][1] = set1_words(start[i]);
+                sum[i][0] = sum[i][1] = set1_words(kAddsLast ? 0 : start[i]);
                 if (kUnroll == 2) more[i][0] = more[i][1] = set1_words(0);
             }
             if (kPrefetches) prefetch(block + kPrefetchBytes);
@@ -183,6 +183,11 @@ void int8_tile(const uint8_t* w, int64_t columns, int group, const QuantizedRows
             for (int i = 0; i < MR; i++) {
                 const F32 scale = set1(x_scales[i]);
                 I32 a = sum[i][0], b = sum[i][1];
+                if (kAddsLast) {
+                    const I32 all = set1_words(start[i]);
+                    a = add_words(a, all);
+                    b = add_words(b, all);
+                }
                 if (kUnroll == 2) {
                     a = add_words(a, more[i][0]);
                     b = add_words(b, more[i][1]);
