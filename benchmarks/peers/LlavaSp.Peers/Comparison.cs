@@ -29,7 +29,8 @@ internal sealed class Comparison(PeerOptions options, string tool, int repeats)
             {
                 foreach (Source source in group)
                 {
-                    if (results.Missing.ContainsKey(source.Id)) continue;
+                    // Errors are the same every time.
+                    if (results.Missing.ContainsKey(source.Id) || (round > 1 && source.Format == Sources.Errors)) continue;
                     long start = Stopwatch.GetTimestamp();
                     Console.Error.Write($"{source.Label}, {round} of {repeats} … ");
                     try

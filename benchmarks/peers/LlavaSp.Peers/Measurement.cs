@@ -76,6 +76,12 @@ internal static class Metric
     /// <summary>Seconds to load a quantised checkpoint whose files are in the page cache.</summary>
     public const string Load = "load_seconds";
 
+    /// <summary>Relative error of a product in a format: see <see cref="Accuracy.ProductProblem"/>.</summary>
+    public static string Error(string format, bool outliers) => $"{ErrorOf}{format}{(outliers ? WithOutliers : "")}";
+
+    /// <summary>Around the format in the name of an error.</summary>
+    public const string ErrorOf = "error of ", WithOutliers = ", with outliers";
+
     /// <summary>Seconds of the spatial tokens alone.</summary>
     public const string SpatialTokens = "spatial_tokens_seconds";
 }

@@ -29,7 +29,10 @@ internal sealed class OwnTool(string tool, PeerOptions options)
         double Seconds(string stage) => stages[stage].GetProperty("milliseconds").GetDouble() / 1000;
         double Share(string stage, string name) => stages[stage].GetProperty(name) is { ValueKind: JsonValueKind.Number } share ? share.GetDouble() : double.NaN;
         result.Metrics[Metric.Vision] = Seconds("vision") + Seconds("spatial tokens") + Seconds("projector");
-        result.Metrics[Metric.Vision + Metric.ShareOfPeak] = Share("vision", "share_of_peak");
+        double Operations(string stage) => stages[stage].GetProperty("operations").GetDouble();
+        double picture = Operations("vision") + Operations("projector") + Operations("spatial tokens");
+        double peak = result.Ceilings[source.Format == VisionOnly ? "float32_gflops" : "int8_gops"] * 1e9;
+        result.Metrics[Metric.Vision + Metric.ShareOfPeak] = picture / result.Metrics[Metric.Vision] / peak;
         result.Metrics[Metric.SpatialTokens] = Seconds("spatial tokens");
         result.Metrics[Metric.SpatialTokens + Metric.ShareOfRead] = Share("spatial tokens", "share_of_read_bandwidth");
         if (source.Format == VisionOnly) return result;
@@ -44,6 +47,7 @@ internal sealed class OwnTool(string tool, PeerOptions options)
         double read = result.Ceilings["read_gigabytes_per_second"] * 1e9;
         result.Metrics[Metric.DecodeEmpty + Metric.ShareOfRead] = weights * result.Metrics[Metric.DecodeEmpty] / read;
         result.Metrics[Metric.FirstToken] = root.GetProperty("first_token_milliseconds").GetDouble() / 1000;
+        result.Metrics[Metric.FirstToken + Metric.ShareOfPeak] = (picture + Operations("prefill")) / result.Metrics[Metric.FirstToken] / peak;
         result.Metrics[Metric.PeakMemory] = root.GetProperty("peak_memory_bytes").GetDouble();
         // Keys and values, in half precision, of all positions that were computed.
         double cache = stages["decode, one token"].GetProperty("bytes").GetDouble() - weights;

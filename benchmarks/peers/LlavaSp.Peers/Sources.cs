@@ -1,3 +1,4 @@
+using LlavaSp.Peers.Accuracy;
 using LlavaSp.Peers.Llama;
 using LlavaSp.Peers.Onnx;
 using LlavaSp.Peers.Torch;
@@ -8,7 +9,7 @@ namespace LlavaSp.Peers;
 /// <param name="Id">Name on the command line and in the results.</param>
 /// <param name="Peer">Name of the library.</param>
 /// <param name="Format">Weights and activations.</param>
-/// <param name="Measure">Measures it; null for LlavaSp, which is measured by its own tool.</param>
+/// <param name="Measure">Measures it; null for LlavaSp's speed, which its own tool measures.</param>
 internal sealed record Source(string Id, string Peer, string Format, Func<PeerOptions, Measurement>? Measure)
 {
     /// <summary>Name in tables.</summary>
@@ -18,7 +19,7 @@ internal sealed record Source(string Id, string Peer, string Format, Func<PeerOp
 /// <summary>All that are compared, in groups that are measured in turn.</summary>
 internal static class Sources
 {
-    public const string Ours = "LlavaSp";
+    public const string Ours = "LlavaSp", Errors = "errors";
 
     public static IReadOnlyList<IReadOnlyList<Source>> Groups { get; } =
     [
@@ -38,6 +39,10 @@ internal static class Sources
             new("torch-vision", "TorchSharp", "float32", TorchVision.Measure),
             new("llama-vision", "llama.cpp", "f16", LlamaVision.Measure),
             new("onnx-vision-f32", "ONNX Runtime", "float32", options => OnnxVision.Measure(options, OnnxWeights.Float)),
+        ],
+        [
+            new("llava-sp-errors", Ours, Errors, _ => OwnErrors.Measure()),
+            new("onnx-errors", "ONNX Runtime", Errors, OnnxErrors.Measure),
         ],
     ];
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using LlavaSp.Peers.Accuracy;
 
 namespace LlavaSp.Peers.Report;
 
@@ -23,6 +24,8 @@ internal static class Document
         if (plot is not null) text.AppendLine($"![LlavaSp and its peers]({Name}.png)").AppendLine();
         All(text, rows);
         Missing(text, results);
+        Errors(text, results);
+        if (!results.Quick) Findings(text);
         Method(text, results);
         string file = Path.Combine(folder, Name + ".md");
         File.WriteAllText(file, text.ToString());
@@ -40,7 +43,8 @@ internal static class Document
         text.AppendLine(Invariant(
             $"- ceilings, measured in the same runs: read {results.Ceiling("read_gigabytes_per_second"):f1} GB/s, float32 {results.Ceiling("float32_gflops"):f0} GFLOP/s, int8 {results.Ceiling("int8_gops"):f0} Gop/s"));
         string[] versions = [.. results.Runs.Values.SelectMany(runs => runs).Select(run => run.Version).Distinct()];
-        text.AppendLine($"- {string.Join("; ", versions)}").AppendLine();
+        text.AppendLine($"- {string.Join("; ", versions.Where(version => version.Length > 0))}").AppendLine();
+        text.AppendLine("The bars were set on a machine that reads 25 GB/s and multiplies 310 GFLOP/s and 1,200 Gop/s, which is what their shares of the ceiling are of: on another, the shares are what counts.").AppendLine();
     }
 
     private static void Table(StringBuilder text, IReadOnlyList<Row> rows)
@@ -49,10 +53,11 @@ internal static class Document
         text.AppendLine("|---|---|---|---|---|---|");
         foreach (Row row in rows)
         {
-            string bar = row.Bar is { } value ? $"{(row.MoreIsBetter ? "≥" : "≤")} {Number(value, row.Unit)}{(row.Ours is null ? "" : row.Reached ? ", reached" : ", **missed**")}" : "";
+            string bar = row.Bar is { } value ? $"{(row.MoreIsBetter ? "≥" : "≤")} {Number(value, row.Unit)}{Verdict(row.Reached)}" : "";
             string best = row.Best is { } rival ? $"{Text(rival.Value, row.Unit)}, {Label(rival)}" : row.Rivals.Count == 0 ? "" : "missing";
             string ratio = row is { Best.Value: { } other, Ours: not null } ? Invariant($"{row.Against(other):f2} x") : "";
             string share = row.Share is { } part ? $"{Number(part.Value.Median, Unit.Share)} {part.Ceiling}" : "";
+            if (row is { Bar: not null, BarShare: { } least }) share += $"; bar {Number(least, Unit.Share)}{Verdict(row.SharesReached)}";
             text.AppendLine($"| {row.Title} | {bar} | {Text(row.Ours, row.Unit)} | {best} | {ratio} | {share} |");
         }
 
@@ -87,8 +92,38 @@ internal static class Document
         text.AppendLine("- llama.cpp maps its file and keeps a repacked copy of most weights: both count as resident while memory is not short.");
         text.AppendLine("- Every library uses the instruction sets that it finds and knows; those that LlavaSp and llama.cpp chose are named above.");
         text.AppendLine("- Peers have no spatial tokens: their time for a picture is the vision tower and the projector alone. Their time to the first token is the sum of picture and prefill.");
-        text.AppendLine("- What a weight format costs in accuracy: [accuracy.md](accuracy.md).");
     }
+
+    private static void Errors(StringBuilder text, Results results)
+    {
+        var errors = new List<(string Label, double Plain, double Outliers)>();
+        foreach (Source source in Sources.All)
+        {
+            if (!results.Runs.TryGetValue(source.Id, out List<Measurement>? runs)) continue;
+            foreach ((string name, double plain) in runs[0].Metrics.Where(metric => metric.Key.StartsWith(Metric.ErrorOf, StringComparison.Ordinal)))
+            {
+                if (runs[0].Metrics.TryGetValue(name + Metric.WithOutliers, out double outliers))
+                    errors.Add(($"{source.Peer} {name[Metric.ErrorOf.Length..]}", plain, outliers));
+            }
+        }
+
+        if (errors.Count == 0) return;
+        text.AppendLine("## What the formats cost").AppendLine();
+        text.AppendLine($"Relative error of one product of {ProductProblem.Rows} x {ProductProblem.Inputs} x {ProductProblem.Outputs}, normal weights and activations; with outliers, four channels of the activations are sixty times the others, as in CLIP and Llama. Of whole models: [accuracy.md](accuracy.md).").AppendLine();
+        text.AppendLine("| | plain | with outliers |");
+        text.AppendLine("|---|---|---|");
+        foreach ((string label, double plain, double outliers) in errors) text.AppendLine(Invariant($"| {label} | {plain * 100:f2} % | {outliers * 100:f2} % |"));
+        text.AppendLine();
+    }
+
+    /// <summary>What was found out about the figures: written by hand, kept beside the program.</summary>
+    private static void Findings(StringBuilder text)
+    {
+        string file = Path.Combine(AppContext.BaseDirectory, "findings.md");
+        if (File.Exists(file)) text.AppendLine(File.ReadAllText(file).Trim()).AppendLine();
+    }
+
+    private static string Verdict(bool? reached) => reached switch { null => "", true => ", reached", false => ", **missed**" };
 
     private static string Processes(Results results) => results.Repeats == 1 ? "one process" : $"{results.Repeats} processes";
 
