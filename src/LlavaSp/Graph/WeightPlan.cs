@@ -20,7 +20,7 @@ public sealed record WeightPlan(
     public static WeightPlan For(WeightFormat format, WeightFormat? vision = null)
     {
         if (vision is { Kind: WeightKind.Int4 }) throw new LlavaSpException("the vision tower takes f32, f16, bf16 or int8: 4 bits cost too much accuracy there");
-        WeightFormat int8 = WeightFormat.Int8(format.IsInteger ? format.GroupSize : WeightFormat.DefaultGroupSize);
+        WeightFormat int8 = format.IsInteger ? WeightFormat.Int8(format.GroupSize) : WeightFormat.Int8();
         WeightPlan plan = format.IsInteger
             ? new WeightPlan(format, int8, WeightFormat.F16, int8, WeightFormat.F16, format)
             : new WeightPlan(format, format, format, format, format, format);

@@ -35,17 +35,20 @@ public readonly record struct WeightFormat(WeightKind Kind, int GroupSize)
     /// <summary>bfloat16.</summary>
     public static WeightFormat BF16 => new(WeightKind.BF16, 0);
 
-    /// <summary>Group size used when none is given.</summary>
-    public const int DefaultGroupSize = 64;
+    /// <summary>Group size of 8 bits when none is given. Shorter groups would hardly be more accurate, and every group costs a scaling in the products.</summary>
+    public const int DefaultInt8Group = 128;
+
+    /// <summary>Group size of 4 bits when none is given.</summary>
+    public const int DefaultInt4Group = 64;
 
     /// <summary>Whether elements are integers with group scales.</summary>
     public bool IsInteger => Kind is WeightKind.Int8 or WeightKind.Int4;
 
     /// <summary>Integer format of 8 bits.</summary>
-    public static WeightFormat Int8(int groupSize = DefaultGroupSize) => new(WeightKind.Int8, CheckGroup(groupSize));
+    public static WeightFormat Int8(int groupSize = DefaultInt8Group) => new(WeightKind.Int8, CheckGroup(groupSize));
 
     /// <summary>Integer format of 4 bits.</summary>
-    public static WeightFormat Int4(int groupSize = DefaultGroupSize) => new(WeightKind.Int4, CheckGroup(groupSize));
+    public static WeightFormat Int4(int groupSize = DefaultInt4Group) => new(WeightKind.Int4, CheckGroup(groupSize));
 
     /// <summary>Bytes that one row of <paramref name="columns"/> elements takes, scales (IEEE half) included.</summary>
     public long RowBytes(long columns) => StoredRowBytes(columns) + 2 * Groups(columns);
@@ -67,7 +70,7 @@ public readonly record struct WeightFormat(WeightKind Kind, int GroupSize)
     public static WeightFormat Parse(string text)
     {
         string[] parts = text.Split(':');
-        int group = DefaultGroupSize;
+        int group = 0;
         bool grouped = parts.Length == 2 && int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out group);
         if (parts.Length == 1 || grouped)
         {
@@ -76,8 +79,8 @@ public readonly record struct WeightFormat(WeightKind Kind, int GroupSize)
                 case "f32" when !grouped: return F32;
                 case "f16" when !grouped: return F16;
                 case "bf16" when !grouped: return BF16;
-                case "int8": return Int8(group);
-                case "int4": return Int4(group);
+                case "int8": return grouped ? Int8(group) : Int8();
+                case "int4": return grouped ? Int4(group) : Int4();
             }
         }
 
