@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "api.h"
+#include "arena.h"
 #include "engine.h"
 
 using namespace lsp;
@@ -37,10 +38,10 @@ const char* lsp_engine_isa(const lsp_engine* engine) { return engine == nullptr 
 void* lsp_allocate(int64_t bytes) {
     if (bytes < 0) return nullptr;
     try {
-        return allocate(static_cast<size_t>(bytes));
+        return arena_allocate(static_cast<size_t>(bytes));
     } catch (const std::bad_alloc&) {
         return nullptr;
     }
 }
 
-void lsp_free(void* block, int64_t bytes) { release(block, static_cast<size_t>(bytes)); }
+void lsp_free(void* block, int64_t bytes) { arena_release(block, static_cast<size_t>(bytes)); }

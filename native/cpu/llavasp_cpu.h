@@ -52,7 +52,8 @@ LSP_API int32_t lsp_engine_create(const char* isa, int32_t threads, lsp_engine**
 LSP_API void lsp_engine_destroy(lsp_engine* engine);
 LSP_API const char* lsp_engine_isa(const lsp_engine* engine);
 
-// 64-byte aligned, zeroed; large blocks ask for huge pages. Null when there is no memory.
+// Memory for activations: 64-byte aligned, undefined contents; what large blocks are made of is kept for the next. Null
+// when there is no memory. bytes: as they were asked for.
 LSP_API void* lsp_allocate(int64_t bytes);
 LSP_API void lsp_free(void* block, int64_t bytes);
 

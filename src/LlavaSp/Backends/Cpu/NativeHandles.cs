@@ -58,7 +58,7 @@ internal sealed unsafe class NativeBlock : SafeHandle
 {
     private readonly long _bytes;
 
-    /// <summary>Allocates zeroed memory.</summary>
+    /// <summary>Allocates memory with undefined contents.</summary>
     /// <exception cref="DeviceException">There is none.</exception>
     public NativeBlock(long bytes) : base(0, true)
     {
