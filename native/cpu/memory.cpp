@@ -16,6 +16,13 @@ constexpr size_t kHugePage = size_t{2} << 20;
 
 size_t round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
 
+#if defined(__linux__)
+size_t page() {
+    static const size_t bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    return bytes;
+}
+#endif
+
 }  // namespace
 
 void* allocate(size_t bytes) {
@@ -23,7 +30,7 @@ void* allocate(size_t bytes) {
 #if defined(__linux__)
     if (bytes >= kHugePage) {
         // One page more than needed, so that the block can start on a huge page; the rest goes back.
-        const size_t length = round_up(bytes, kHugePage);
+        const size_t length = round_up(bytes, page());
         void* map = mmap(nullptr, length + kHugePage, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (map == MAP_FAILED) throw std::bad_alloc();
@@ -32,7 +39,8 @@ void* allocate(size_t bytes) {
         if (block != start) munmap(map, block - start);
         const size_t behind = start + kHugePage - block;
         if (behind != 0) munmap(reinterpret_cast<void*>(block + length), behind);
-        madvise(reinterpret_cast<void*>(block), length, MADV_HUGEPAGE);
+        // The rest behind the last whole huge page takes small ones: a model has hundreds of blocks.
+        madvise(reinterpret_cast<void*>(block), bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
         return reinterpret_cast<void*>(block);
     }
 #endif
@@ -47,7 +55,7 @@ void release(void* block, size_t bytes) noexcept {
     if (block == nullptr) return;
 #if defined(__linux__)
     if (bytes >= kHugePage) {
-        munmap(block, round_up(bytes, kHugePage));
+        munmap(block, round_up(bytes, page()));
         return;
     }
 #else
