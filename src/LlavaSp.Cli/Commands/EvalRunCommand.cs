@@ -19,11 +19,11 @@ internal static class EvalRunCommand
         var command = new Command("run", "Answer the questions of a benchmark; an answer file that is there is continued");
         var questions = new Option<string>("--questions")
         {
-            Description = "Questions, one JSON object in each line: question_id, image, text, category",
+            Description = "Questions, one JSON object in each line (question_id, image, text, category); or MMBench's tsv or ScienceQA's json file",
             HelpName = "FILE",
             Required = true,
         };
-        var images = new Option<string>("--images") { Description = "Folder of the pictures", HelpName = "DIR", Required = true };
+        var images = new Option<string?>("--images") { Description = "Folder of the pictures that the questions name", HelpName = "DIR" };
         var answers = new Option<string>("--answers")
         {
             Description = "Answers, one JSON object in each line; questions that it answers already are skipped",
@@ -39,7 +39,7 @@ internal static class EvalRunCommand
             AnswerSettings settings = options.Read(parsed);
             if (settings.Generation.Sampling.TopLogProbs is not null) throw new LlavaSpException("--logprobs: answer files have no place for them");
             return Run(settings, new Files(
-                parsed.GetValue(questions)!, parsed.GetValue(images)!, parsed.GetValue(answers)!, parsed.GetValue(chunks), parsed.GetValue(chunk)));
+                parsed.GetValue(questions)!, parsed.GetValue(images), parsed.GetValue(answers)!, parsed.GetValue(chunks), parsed.GetValue(chunk)));
         });
         return command;
     }
@@ -53,7 +53,12 @@ internal static class EvalRunCommand
         using AnswerFile answers = AnswerFile.Continue(files.Answers);
         string modelId = ConversationTemplate.ModelName(Path.GetFullPath(settings.Location.Model));
         var run = new BenchmarkRun(chunk, answers, modelId);
-        foreach (BenchmarkQuestion question in run.Pending) Question.WithPictures(question.Text, pictures.PathOf(question) is null ? 0 : 1);
+        foreach (BenchmarkQuestion question in run.Pending)
+        {
+            pictures.PathOf(question);
+            Question.WithPictures(question.Text, question.HasImage ? 1 : 0);
+        }
+
         if (answers.CutBytes > 0) Notes.Write($"{files.Answers}: an interruption tore its last line, {answers.CutBytes} bytes: the question is answered again");
         if (chunk.Length == 0) Notes.Write($"{files.Questions}: {all.Length} questions leave none for chunk {files.Chunk} of {files.Chunks}");
         if (settings.IsEmbedded) Notes.Write(EmbeddedModel.Meaningless);
@@ -92,5 +97,5 @@ internal static class EvalRunCommand
         });
     }
 
-    private sealed record Files(string Questions, string Images, string Answers, int Chunks, int Chunk);
+    private sealed record Files(string Questions, string? Images, string Answers, int Chunks, int Chunk);
 }

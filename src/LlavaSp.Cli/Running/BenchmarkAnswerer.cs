@@ -11,6 +11,9 @@ namespace LlavaSp.Cli.Running;
 /// </summary>
 internal sealed class BenchmarkAnswerer(LoadedModel model, PictureFolder pictures) : IDisposable
 {
+    // A new session forgets the picture: room for questions that are a little longer than the first.
+    private const int Slack = 128;
+
     private LlavaSpSession? _session;
     private (string Path, PreparedImage Image)? _last;
 
@@ -20,8 +23,8 @@ internal sealed class BenchmarkAnswerer(LoadedModel model, PictureFolder picture
     {
         try
         {
-            PreparedImage[] images = pictures.PathOf(question) is { } path ? [Prepare(path)] : [];
-            string text = Question.WithPictures(question.Text, images.Length, model.Model.Checkpoint.Multimodal.UseStartEnd);
+            PreparedImage[] images = question.ImageBytes is { } bytes ? [Prepare(bytes)] : pictures.PathOf(question) is { } path ? [Prepare(path)] : [];
+            string text = Question.WithPictures(question.Text + question.Instruction, images.Length, model.Model.Checkpoint.Multimodal.UseStartEnd);
             GenerationRequest request = model.Request([text, null], images);
             return SessionFor(request).Generate(request, cancellationToken: cancellationToken).Text;
         }
@@ -39,12 +42,15 @@ internal sealed class BenchmarkAnswerer(LoadedModel model, PictureFolder picture
         return _last.Value.Image;
     }
 
+    // What the cache knows of a picture is its content: two rows with the same one share it all the same.
+    private PreparedImage Prepare(byte[] bytes) => model.Model.Prepare(ImageDecoder.Decode(bytes, applyExifOrientation: model.Settings.Exif));
+
     private LlavaSpSession SessionFor(GenerationRequest request)
     {
         if (_session is not null && _session.ContextLength >= Needed(_session, request)) return _session;
         _session?.Dispose();
         _session = null;
-        return _session = model.SessionFor(request);
+        return _session = model.SessionFor(request with { MaxNewTokens = (int)Math.Min(int.MaxValue, (long)request.MaxNewTokens + Slack) });
     }
 
     // A prompt beyond the model's context is left to the session, which says so.

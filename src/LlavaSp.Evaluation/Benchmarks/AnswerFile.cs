@@ -86,8 +86,9 @@ public sealed class AnswerFile : IDisposable
     {
         try
         {
-            // No buffer: an answer is one write. Nobody else may write meanwhile.
-            var stream = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read, bufferSize: 0);
+            // No buffer: an answer is one write. Nobody else may write meanwhile, for which .NET has one kind of lock outside Windows.
+            FileShare share = OperatingSystem.IsWindows() ? FileShare.Read : FileShare.None;
+            var stream = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, share, bufferSize: 0);
             if (stream.CanSeek) return stream;
             stream.Dispose();
             throw new BenchmarkException($"{path} cannot be written: it is not a file that can be continued");

@@ -102,9 +102,9 @@ internal static class BenchmarkFiles
     private static string Reason(Exception e) => e switch
     {
         JsonException { InnerException: JsonException } => "is not valid JSON",
-        JsonException { Path: { } path } when path.Length > 1 => $"{Refusal.Quote(path.TrimStart('$').TrimStart('.'))} is missing or of the wrong type",
+        JsonException { Path: { } path } when path.Length > 1 => $"{Refusal.Quote(path.TrimStart('$').TrimStart('.'))} is missing, of the wrong type or not Unicode",
         JsonException => "is not a JSON object of the right form",
-        _ => "holds a string that is not valid Unicode",
+        _ => "holds a string that is not Unicode",
     };
 
     private static BenchmarkException Missing(string name, string path, int line) =>

@@ -41,7 +41,17 @@ internal sealed class AnswerLine
     public string? ModelId { get; set; }
 }
 
-/// <summary>How these lines are read: generated, so that the tool needs no reflection.</summary>
+/// <summary>A question of ScienceQA as upstream converts it.</summary>
+internal sealed record Conversation(
+    [property: JsonPropertyName("id")] QuestionId Id,
+    [property: JsonPropertyName("conversations")] IReadOnlyList<ConversationTurn> Turns,
+    [property: JsonPropertyName("image")] string? Image = null);
+
+internal sealed record ConversationTurn([property: JsonPropertyName("value")] string Text);
+
+/// <summary>How these files are read: generated, so that the tool needs no reflection.</summary>
+[JsonSourceGenerationOptions(RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true)]
+[JsonSerializable(typeof(List<Conversation>))]
 [JsonSerializable(typeof(QuestionLine))]
 [JsonSerializable(typeof(AnswerLine))]
 internal sealed partial class BenchmarkJson : JsonSerializerContext;

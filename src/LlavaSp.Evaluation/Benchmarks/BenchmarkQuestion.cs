@@ -5,7 +5,17 @@ namespace LlavaSp.Evaluation.Benchmarks;
 /// <param name="Image">File of the picture, relative to the picture folder; null where there is none.</param>
 /// <param name="Text">The question.</param>
 /// <param name="Category">The group that it belongs to, where the benchmark has groups.</param>
-public sealed record BenchmarkQuestion(QuestionId Id, string? Image, string Text, string? Category = null);
+public sealed record BenchmarkQuestion(QuestionId Id, string? Image, string Text, string? Category = null)
+{
+    /// <summary>The picture itself, where the question file holds it.</summary>
+    public byte[]? ImageBytes { get; init; }
+
+    /// <summary>What is asked besides <see cref="Text"/>, and is no part of the prompt that goes into the answer file.</summary>
+    public string Instruction { get; init; } = "";
+
+    /// <summary>Whether there is a picture.</summary>
+    public bool HasImage => Image is not null || ImageBytes is not null;
+}
 
 /// <summary>One answer of a model.</summary>
 /// <param name="Id">The question's id.</param>

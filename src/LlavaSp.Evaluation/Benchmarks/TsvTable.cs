@@ -34,7 +34,8 @@ public sealed class TsvTable
         try
         {
             int line = 1;
-            string[] columns = ReadRow(reader, path, ref line, _ => true) ?? throw new BenchmarkException($"{path}: is empty: give the benchmark's own tsv file");
+            string[] columns = ReadRow(reader, path, ref line, _ => true)
+                ?? throw new BenchmarkException($"{path}: is empty: give the benchmark's own tsv file");
             if (columns.Distinct().Count() != columns.Length || columns.Length < 2)
                 throw new BenchmarkException($"{path} line 1: does not name the columns of a table: give the benchmark's own tsv file");
             bool[] kept = [.. columns.Select(name => !left.Contains(name))];
@@ -45,7 +46,11 @@ public sealed class TsvTable
                 if (ReadRow(reader, path, ref line, i => i < kept.Length && kept[i]) is not { } row) break;
                 if (row is [""]) continue;
                 if (row.Length != columns.Length)
-                    throw new BenchmarkException($"{path} line {start}: has {row.Length} fields where there are {columns.Length} columns: give the file as it was published");
+                {
+                    throw new BenchmarkException(
+                        $"{path} line {start}: has {row.Length} fields where there are {columns.Length} columns: give the file as it was published");
+                }
+
                 rows.Add(row);
             }
 
@@ -73,12 +78,17 @@ public sealed class TsvTable
     /// <summary>Whether a field stands for nothing: empty, or one of pandas' words for that which occur in MMBench.</summary>
     public static bool IsNone(string field) => field is "" or "nan" or "NaN" or "None" or "NA" or "N/A" or "null" or "NULL";
 
+    /// <summary>MMBench's options of a row, up to the first that is empty.</summary>
+    internal List<(char Letter, string Text)> Options(string[] row) =>
+        [.. "ABCD".Select(letter => (Letter: letter, Text: Has(letter.ToString()) ? Field(row, letter.ToString()) : "")).TakeWhile(option => !IsNone(option.Text))];
+
     private static string[]? ReadRow(StreamReader reader, string path, ref int line, Func<int, bool> isKept)
     {
         if (reader.Peek() < 0) return null;
         var fields = new List<string>();
         var field = new StringBuilder();
-        bool quoted = false, keep = isKept(0);
+        // A quotation mark has a meaning only where a field begins and while it lasts.
+        bool quoted = false, begun = false, keep = isKept(0);
         int start = line;
         while (true)
         {
@@ -90,9 +100,10 @@ public sealed class TsvTable
                 reader.Read();
                 if (keep) field.Append('"');
             }
-            else if (c == '"' && (quoted || field.Length == 0))
+            else if (c == '"' && (quoted || !begun))
             {
                 quoted = !quoted;
+                begun = true;
             }
             else if (!quoted && c is '\t' or '\n' or < 0)
             {
@@ -101,10 +112,14 @@ public sealed class TsvTable
                 field.Clear();
                 if (c != '\t') return [.. fields];
                 keep = isKept(fields.Count);
+                begun = false;
             }
-            else if (keep)
+            else
             {
-                if (field.Length == LineReader.LongestLine) throw new BenchmarkException($"{path} line {start}: a field is longer than {LineReader.LongestLine >> 20} MiB");
+                begun = true;
+                if (!keep) continue;
+                if (field.Length == LineReader.LongestLine)
+                    throw new BenchmarkException($"{path} line {start}: a field is longer than {LineReader.LongestLine >> 20} MiB: give the file as it was published");
                 field.Append((char)c);
             }
         }

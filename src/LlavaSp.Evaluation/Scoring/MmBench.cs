@@ -31,7 +31,7 @@ public static class MmBench
             string? text = answers.TextOf(new QuestionId(index));
             if (text is null) unanswered++;
             string answer = table.Field(row, "answer");
-            bool hit = text is not null && OptionLetter.In(text, Options(table, row)) is { } letter && answer == letter.ToString();
+            bool hit = text is not null && OptionLetter.In(text, table.Options(row)) is { } letter && answer == letter.ToString();
             if (hit) right++;
             long question = number % RoundStep;
             // The first round names the groups; it stands first in every release.
@@ -45,13 +45,15 @@ public static class MmBench
         foreach (var (hit, groups) in rounds.Values) sums.Add(hit ? 1 : 0, groups);
         ScoreReport report = sums.Report("mmbench", input.Answers, unanswered);
         // Over single rows: what accuracy would be if the order of options did not count.
-        return report with { Overall = report.Overall with { Metrics = [.. report.Overall.Metrics, new ScoreMetric("single rounds", right / (double)table.Rows.Count)] } };
+        ScoreMetric single = new("single rounds", right / (double)table.Rows.Count);
+        return report with
+        {
+            Overall = report.Overall with
+            {
+                Metrics = [.. report.Overall.Metrics, single],
+            },
+        };
     }
-
-    /// <summary>Options of a row, up to the first that is empty.</summary>
-    internal static List<(char Letter, string Text)> Options(TsvTable table, string[] row) =>
-        [.. "ABCD".Select(letter => (Letter: letter, Text: table.Has(letter.ToString()) ? table.Field(row, letter.ToString()) : ""))
-            .TakeWhile(option => !TsvTable.IsNone(option.Text))];
 
     private static string[] GroupsOf(TsvTable table, string[] row) =>
         [.. ((string[])["l2-category", "category"]).Where(table.Has).Select(column => $"{column}: {table.Field(row, column)}")];

@@ -83,16 +83,18 @@ public static class Mme
                     if (hits.Count != 2)
                     {
                         throw new BenchmarkException(
-                            $"{input.Answers}: has {hits.Count} answer(s) about {Refusal.Quote($"{task}/{picture}")}, and accuracy+ needs both: finish it with eval run");
+                            $"{input.Answers}: has {hits.Count} answer(s) about {Refusal.Quote($"{task}/{picture}")}, and accuracy+ needs both: "
+                            + "finish it with eval run");
                     }
                 }
 
                 bool[][] pairs = [.. judged[task].Values.Select(hits => hits.ToArray())];
-                double accuracy = pairs.Sum(pair => pair.Count(hit => hit)) / (2.0 * pairs.Length), plus = pairs.Count(pair => pair[0] && pair[1]) / (double)pairs.Length;
-                double score = 100 * (accuracy + plus);
+                double accuracy = pairs.Sum(pair => pair.Count(hit => hit)) / (2.0 * pairs.Length);
+                double plus = pairs.Count(pair => pair[0] && pair[1]) / (double)pairs.Length, score = 100 * (accuracy + plus);
                 total += score;
                 groups.Add(new ScoreGroup(
-                    task, 2 * pairs.Length, [new ScoreMetric("accuracy", accuracy), new ScoreMetric("accuracy+", plus), new ScoreMetric("score", score, IsShare: false)]));
+                    task, 2 * pairs.Length,
+                    [new ScoreMetric("accuracy", accuracy), new ScoreMetric("accuracy+", plus), new ScoreMetric("score", score, IsShare: false)]));
             }
 
             totals.Add(new ScoreMetric(name, total, IsShare: false));

@@ -1,6 +1,5 @@
 using LlavaSp.Checkpoints;
 using LlavaSp.Evaluation.Benchmarks;
-using LlavaSp.Text;
 
 namespace LlavaSp.Evaluation.Scoring;
 
@@ -71,7 +70,11 @@ public static class Pope
     private static List<(QuestionId Id, bool Yes, string Category)> FromFolder(ScoreInput input)
     {
         if (input.Questions is not { } questionFile)
-            throw new BenchmarkException($"{input.Annotations}: is a folder: give the question file with --questions, which says what belongs to which category");
+        {
+            throw new BenchmarkException(
+                $"{input.Annotations}: is a folder: give the question file with --questions, which says what belongs to which category");
+        }
+
         ILookup<string?, BenchmarkQuestion> questions = QuestionFile.Read(questionFile).ToLookup(question => question.Category);
         string[] files = [.. Directory.GetFiles(input.Annotations, $"{Prefix}*{Suffix}").Order(StringComparer.Ordinal)];
         if (files.Length == 0) throw new BenchmarkException($"{input.Annotations}: holds no {Prefix}*{Suffix}: give POPE's folder output/coco");
@@ -87,17 +90,21 @@ public static class Pope
         return truths;
     }
 
-    // Upstream trusts the order blindly; a picture or question that differs shows files of different releases.
+    // Upstream trusts the order blindly; a picture or question that differs shows files of different releases, which may differ in articles alone.
     private static IEnumerable<(QuestionId Id, bool Yes, string Category)> Matched(string file, IReadOnlyList<BenchmarkQuestion> questions, string questionFile)
     {
         int next = 0;
         foreach (var (label, line) in BenchmarkFiles.ReadLines(file, BenchmarkJson.Default.QuestionLine))
         {
             if (next == questions.Count)
-                throw new BenchmarkException($"{file} line {line}: {questionFile} has only {questions.Count} questions of this category: give files of one release");
+            {
+                throw new BenchmarkException(
+                    $"{file} line {line}: {questionFile} has only {questions.Count} questions of this category: give files of one release");
+            }
+
             BenchmarkQuestion question = questions[next++];
             if ((label.Image is not null && label.Image != question.Image)
-                || (label.Text is not null && !question.Text.StartsWith(PythonText.Strip(label.Text), StringComparison.Ordinal)))
+                || (label.Text is not null && !VqaText.Words(question.Text).StartsWith(VqaText.Words(label.Text), StringComparison.Ordinal)))
             {
                 throw new BenchmarkException(
                     $"{file} line {line}: is not the question {Refusal.Quote(question.Id.Text)} of {questionFile}, whose turn it is: give files of one release");

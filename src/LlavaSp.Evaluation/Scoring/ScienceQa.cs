@@ -17,7 +17,11 @@ public static partial class ScienceQa
         string splitFile = Path.Combine(input.Annotations, "pid_splits.json"), problemFile = Path.Combine(input.Annotations, "problems.json");
         Dictionary<string, List<string>> splits = BenchmarkFiles.ReadWhole(splitFile, AnnotationJson.Default.DictionaryStringListString);
         if (!splits.TryGetValue(input.Split, out List<string>? ids))
-            throw new BenchmarkException($"{splitFile}: has no split {Refusal.Quote(input.Split)}: choose one of {string.Join(", ", splits.Keys.Select(Refusal.Quote))}");
+        {
+            throw new BenchmarkException(
+                $"{splitFile}: has no split {Refusal.Quote(input.Split)}: choose one of {string.Join(", ", splits.Keys.Select(Refusal.Quote))}");
+        }
+
         Dictionary<string, ScienceQaProblem> problems = BenchmarkFiles.ReadWhole(problemFile, AnnotationJson.Default.DictionaryStringScienceQaProblem);
         var answers = new AnswerSet(input.Answers);
         var sums = new ScoreSums();
@@ -33,7 +37,11 @@ public static partial class ScienceQa
         }
 
         if (answered < answers.Count)
-            throw new BenchmarkException($"{input.Answers}: answers {answers.Count - answered} problems that are not in the split {Refusal.Quote(input.Split)}: give the right --split");
+        {
+            throw new BenchmarkException(
+                $"{input.Answers}: answers {answers.Count - answered} problems that are not in the split {Refusal.Quote(input.Split)}: give the right --split");
+        }
+
         return sums.Report("scienceqa", input.Answers, ids.Count - answered);
     }
 

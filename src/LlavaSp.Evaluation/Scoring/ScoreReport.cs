@@ -40,10 +40,10 @@ internal sealed class ScoreSums
 
     /// <summary>The averages.</summary>
     /// <exception cref="BenchmarkException">There was no question.</exception>
-    public ScoreReport Report(string benchmark, string answers, int unanswered = 0, string metric = "accuracy") => _count == 0
+    public ScoreReport Report(string benchmark, string answers, int unanswered = 0) => _count == 0
         ? throw new BenchmarkException($"{answers}: holds no answer to score")
         : new ScoreReport(
-            benchmark, Group("all", _points, _count, metric), [.. _groups.Select(group => Group(group.Key, group.Value.Points, group.Value.Count, metric))], unanswered);
+            benchmark, Group("all", _points, _count), [.. _groups.Select(group => Group(group.Key, group.Value.Points, group.Value.Count))], unanswered);
 
-    private static ScoreGroup Group(string name, double points, int count, string metric) => new(name, count, [new ScoreMetric(metric, points / count)]);
+    private static ScoreGroup Group(string name, double points, int count) => new(name, count, [new ScoreMetric("accuracy", points / count)]);
 }

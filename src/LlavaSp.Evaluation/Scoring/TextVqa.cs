@@ -27,7 +27,7 @@ public static class TextVqa
         {
             string where = $"{input.Answers} line {line}";
             string question = QuestionIn(answer.Prompt)
-                ?? throw new BenchmarkException($"{where}: its prompt is in none of the forms of LLaVA's TextVQA question files: give answers to one of those");
+                ?? throw new BenchmarkException($"{where}: its prompt has none of the forms of LLaVA's TextVQA question files: give answers to one of those");
             if (!annotations.TryGetValue((answer.Id, question), out TextVqaAnnotation? annotation))
             {
                 throw new BenchmarkException(

@@ -14,7 +14,8 @@ public static class VizWiz
     public static ScoreReport Score(ScoreInput input)
     {
         ArgumentNullException.ThrowIfNull(input);
-        if (input.Questions is not { } questionFile) throw new BenchmarkException("vizwiz: give the question file with --questions: annotations name only pictures");
+        if (input.Questions is not { } questionFile)
+            throw new BenchmarkException("vizwiz: give the question file with --questions: annotations name only pictures");
         var annotations = new Dictionary<string, VizWizAnnotation>();
         foreach (VizWizAnnotation annotation in BenchmarkFiles.ReadWhole(input.Annotations, AnnotationJson.Default.ListVizWizAnnotation))
         {
@@ -40,6 +41,6 @@ public static class VizWiz
                 $"answer type: {annotation.AnswerType}");
         }
 
-        return sums.Report("vizwiz", input.Answers, annotations.Count - questions.Length);
+        return sums.Report("vizwiz", input.Answers, Math.Max(0, annotations.Count - questions.Length));
     }
 }

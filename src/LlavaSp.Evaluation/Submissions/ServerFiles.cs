@@ -104,7 +104,8 @@ public static class ServerFiles
             await sheet.AddRowAsync(Row(cells, text is null ? new Cell() : new Cell(text)), cancellationToken).ConfigureAwait(false);
         }
 
-        if (found < answers.Count) throw new BenchmarkException($"{input.Answers}: has answers to questions that are not in {table.Path}: give the files of one split");
+        if (found < answers.Count)
+            throw new BenchmarkException($"{input.Answers}: has answers to questions that are not in {table.Path}: give the files of one split");
         await sheet.FinishAsync(cancellationToken).ConfigureAwait(false);
 
         List<Cell> Row(IEnumerable<Cell> cells, Cell prediction)
