@@ -41,8 +41,8 @@ internal sealed record GqaTypes([property: JsonPropertyName("structural")] strin
 internal sealed record ScienceQaProblem(
     [property: JsonPropertyName("choices")] IReadOnlyList<string> Choices,
     [property: JsonPropertyName("answer")] int Answer,
-    [property: JsonPropertyName("image")] string? Image,
-    [property: JsonPropertyName("subject")] string? Subject);
+    [property: JsonPropertyName("image")] string? Image = null,
+    [property: JsonPropertyName("subject")] string? Subject = null);
 
 /// <summary>SEED-Bench's annotation file.</summary>
 internal sealed record SeedAnnotations(
@@ -53,7 +53,7 @@ internal sealed record SeedQuestion(
     [property: JsonPropertyName("question_id")] QuestionId Id,
     [property: JsonPropertyName("question_type_id")] int Type,
     [property: JsonPropertyName("answer")] string Answer,
-    [property: JsonPropertyName("data_type")] string? DataType);
+    [property: JsonPropertyName("data_type")] string? DataType = null);
 
 /// <summary>How annotations are read: generated, and a missing field is an error instead of a null that surfaces later.</summary>
 [JsonSourceGenerationOptions(RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true)]

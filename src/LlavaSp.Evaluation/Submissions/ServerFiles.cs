@@ -1,5 +1,6 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using System.Xml;
 using LlavaSp.Checkpoints;
 using LlavaSp.Evaluation.Benchmarks;
 using LlavaSp.Evaluation.Scoring;
@@ -101,7 +102,7 @@ public static class ServerFiles
             string? text = answers.TextOf(new QuestionId(table.Field(row, "index")));
             if (text is not null) found++;
             IEnumerable<Cell> cells = columns.Select(column => CellOf(table.Field(row, column), column));
-            await sheet.AddRowAsync(Row(cells, text is null ? new Cell() : new Cell(text)), cancellationToken).ConfigureAwait(false);
+            await sheet.AddRowAsync(Row(cells, text is null ? new Cell() : new Cell(InXml(text))), cancellationToken).ConfigureAwait(false);
         }
 
         if (found < answers.Count)
@@ -119,7 +120,21 @@ public static class ServerFiles
     private static Cell CellOf(string field, string column)
     {
         if (TsvTable.IsNone(field)) return new Cell();
-        return column == "index" && long.TryParse(field, out long number) ? new Cell(number) : new Cell(field);
+        return column == "index" && long.TryParse(field, out long number) ? new Cell(number) : new Cell(InXml(field));
+    }
+
+    // A model may say any character, and a spreadsheet, which is XML, cannot hold all of them: those become the sign for an unknown one.
+    private static string InXml(string text)
+    {
+        char[] result = text.ToCharArray();
+        for (int i = 0; i < result.Length; i++)
+        {
+            if (XmlConvert.IsXmlChar(result[i])) continue;
+            if (i + 1 < result.Length && XmlConvert.IsXmlSurrogatePair(result[i + 1], result[i])) i++;
+            else result[i] = '\uFFFD';
+        }
+
+        return new string(result);
     }
 
     private static async Task JsonAsync(Stream output, Action<Utf8JsonWriter> write, CancellationToken cancellationToken)

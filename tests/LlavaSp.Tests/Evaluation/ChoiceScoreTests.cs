@@ -64,7 +64,7 @@ public sealed class ChoiceScoreTests
         folder.Write("problems.json", """
             {"1": {"question": "?", "choices": ["x", "y"], "answer": 1, "image": "image.png", "subject": "natural science"},
              "2": {"question": "?", "choices": ["x", "y"], "answer": 0, "image": null, "subject": "natural science"},
-             "3": {"question": "?", "choices": ["x", "y"], "answer": 0, "image": null, "subject": "social science"},
+             "3": {"question": "?", "choices": ["x", "y"], "answer": 0, "image": null},
              "4": {"question": "?", "choices": ["x", "y"], "answer": 0, "image": null, "subject": "social science"}}
             """);
         string answers = folder.Answers(("1", "B"), ("2", "A. x"));
@@ -72,6 +72,7 @@ public sealed class ChoiceScoreTests
         Assert.Equal(2 / 3.0, report.Metric("accuracy"));
         Assert.Equal(1, report.Metric("accuracy", "with picture"));
         Assert.Equal(0.5, report.Metric("accuracy", "without picture"));
+        Assert.Equal(0, report.Metric("accuracy", "subject: none"));
         Assert.Equal(1, report.Unanswered);
         EvaluationFiles.Refuses(() => ScienceQa.Score(new ScoreInput(answers, folder.Root, Split: "val")), "answers 2 problems that are not in the split 'val'");
         EvaluationFiles.Refuses(() => ScienceQa.Score(new ScoreInput(answers, folder.Root, Split: "x")), "choose one of 'test', 'val'");

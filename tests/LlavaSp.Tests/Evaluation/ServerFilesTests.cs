@@ -57,6 +57,10 @@ public sealed class ServerFilesTests
         await ServerFiles.WriteAsync("mmbench", new SubmissionInput(folder.Answers((241, "A")), table), output, TestContext.Current.CancellationToken);
         Assert.Equal(
             ["index|question|A|B|C|D|prediction|answer|split", "241|what <is>?|cat|dog|||A|A|dev", "1000241|what <is>?|dog|cat||||B|dev"], Rows(output));
+        // Not every character that a model says can stand in XML.
+        using var odd = new MemoryStream();
+        await ServerFiles.WriteAsync("mmbench", new SubmissionInput(folder.Answers((241, "A\0<\u0001\uFFFF😀")), table), odd, TestContext.Current.CancellationToken);
+        Assert.Contains("241|what <is>?|cat|dog|||A\uFFFD<\uFFFD\uFFFD😀|A|dev", Rows(odd));
         await Refuses("mmbench", folder.Answers((5, "A")), table, "not in");
         await Refuses("pope", folder["answers.jsonl"], table, "choose one of vqav2, vizwiz, mmbench, mmvet");
     }
