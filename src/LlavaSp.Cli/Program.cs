@@ -18,6 +18,7 @@ return await ErrorBoundary.RunAsync(async () =>
         ConvertCommand.CreateQuantize(),
         TraceCommand.Create(),
         BenchCommand.Create(),
+        EvalCommand.Create(),
     };
 
     // A prompt may begin with '@': nothing on the command line is the name of a file with more arguments.

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Spectre.Console;
 
 namespace LlavaSp.Cli.Output;
@@ -33,6 +34,28 @@ internal static class ProgressDisplay
                 task.Increment(1);
             });
         });
+    }
+
+    /// <summary>Shows how many of so many are done, and how long the rest will take.</summary>
+    public static void Counted(string title, int count, Action<Action> work)
+    {
+        if (Console.IsErrorRedirected)
+        {
+            work(static () => { });
+            return;
+        }
+
+        Bar(new RemainingTimeColumn()).Start(context =>
+        {
+            ProgressTask task = context.AddTask(Describe(0), maxValue: count);
+            work(() =>
+            {
+                task.Increment(1);
+                task.Description = Describe((int)task.Value);
+            });
+        });
+
+        string Describe(int done) => Markup.Escape(string.Create(CultureInfo.InvariantCulture, $"{title} {done}/{count}"));
     }
 
     /// <summary>Shows that work goes on whose length nobody knows.</summary>

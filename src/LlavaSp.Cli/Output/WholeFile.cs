@@ -29,6 +29,24 @@ internal static class WholeFile
         }
     });
 
+    /// <summary>Writes it from a stream, over what was there.</summary>
+    /// <exception cref="LlavaSpException">The file cannot be written; what was there stays.</exception>
+    public static async Task WriteAsync(string path, Func<Stream, Task> write)
+    {
+        RequireWritable(path);
+        string temporary = Temporary(path);
+        try
+        {
+            await using (FileStream stream = File.Create(temporary)) await write(stream);
+            Guarded(path, () => File.Move(temporary, path, overwrite: true));
+        }
+        catch
+        {
+            File.Delete(temporary);
+            throw;
+        }
+    }
+
     private static string Temporary(string path) => $"{path}.{Path.GetRandomFileName()}.tmp";
 
     private static void Guarded(string path, Action action)

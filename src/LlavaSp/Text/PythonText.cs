@@ -22,5 +22,20 @@ public static class PythonText
         return text[..end];
     }
 
+    /// <summary>The words between white space, as <c>split()</c> gives them.</summary>
+    public static IReadOnlyList<string> Split(string text)
+    {
+        var words = new List<string>();
+        int start = 0;
+        for (int i = 0; i <= text.Length; i++)
+        {
+            if (i < text.Length && !IsSpace(text[i])) continue;
+            if (i > start) words.Add(text[start..i]);
+            start = i + 1;
+        }
+
+        return words;
+    }
+
     private static bool IsSpace(char c) => char.IsWhiteSpace(c) || c is >= '\u001C' and <= '\u001F';
 }
