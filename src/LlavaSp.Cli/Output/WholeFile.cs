@@ -1,3 +1,5 @@
+using LlavaSp.Checkpoints;
+
 namespace LlavaSp.Cli.Output;
 
 /// <summary>A text file that is written whole or not at all.</summary>
@@ -34,11 +36,17 @@ internal static class WholeFile
     public static async Task WriteAsync(string path, Func<Stream, Task> write)
     {
         RequireWritable(path);
+        FileSizeLimit.FailWrites();
         string temporary = Temporary(path);
         try
         {
             await using (FileStream stream = File.Create(temporary)) await write(stream);
-            Guarded(path, () => File.Move(temporary, path, overwrite: true));
+            File.Move(temporary, path, overwrite: true);
+        }
+        catch (Exception cause) when (IsFailure(cause))
+        {
+            File.Delete(temporary);
+            throw Refusal(path, cause);
         }
         catch
         {
@@ -55,9 +63,13 @@ internal static class WholeFile
         {
             action();
         }
-        catch (Exception cause) when (cause is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        catch (Exception cause) when (IsFailure(cause))
         {
-            throw new LlavaSpException($"{path} cannot be written: {cause.Message}");
+            throw Refusal(path, cause);
         }
     }
+
+    private static bool IsFailure(Exception cause) => cause is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException;
+
+    private static LlavaSpException Refusal(string path, Exception cause) => new($"{path} cannot be written: {cause.Message}");
 }

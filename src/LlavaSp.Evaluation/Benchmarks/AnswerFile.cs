@@ -128,7 +128,8 @@ public sealed class AnswerFile : IDisposable
         {
             _stream.Write(bytes);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        // The last kind is what .NET makes of a file that reaches the limit on its size.
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
         {
             CutBack(end);
             throw new BenchmarkException($"{Path} cannot be written: {e.Message}: the answers before this one are in it; run the command again to go on", e);

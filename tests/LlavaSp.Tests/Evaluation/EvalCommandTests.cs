@@ -108,6 +108,23 @@ public sealed class EvalCommandTests
         Assert.Equal((byte)'\n', File.ReadAllBytes(folder["a.jsonl"])[^1]);
     }
 
+    /// <summary>As a full disk does, the limit takes the first part of a line.</summary>
+    [Fact]
+    public async Task AFailedWriteLeavesWholeAnswers()
+    {
+        if (OperatingSystem.IsWindows()) Assert.Skip("Windows has no limit on the size of a process's files");
+        using var folder = new TemporaryFolder();
+        folder.Write("q.jsonl", EvaluationFiles.Lines(Enumerable.Range(0, 40).Select(i => $"{{\"question_id\": {i}, \"text\": \"What is {i} and {i}?\"}}")));
+        using Process process = CliTool.Start(Arguments(folder, "a.jsonl", "--model", Goldens.Checkpoint("pooling-bf16")), kilobytesOfFiles: 2);
+        process.StandardInput.Close();
+        Task<string> output = process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
+        string error = await process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        new CliResult(CliTool.WaitForExit(process), await output, error).IsRefusal("a.jsonl cannot be written");
+        BenchmarkAnswer[] answers = Answers(folder["a.jsonl"]);
+        Assert.InRange(answers.Length, 5, 39);
+        Assert.Equal(Enumerable.Range(0, answers.Length).Select(i => $"{i}"), answers.Select(answer => answer.Id.Text));
+    }
+
     [Fact]
     public void ScoresAreATableOrJson()
     {
