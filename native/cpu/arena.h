@@ -1,6 +1,6 @@
-// Memory of activations, which come and go with every picture and prompt. Handing it back to the system each time costs
-// a clearing of the pages by the kernel each time: a twelfth of the time of a picture on a quiet machine, more where
-// the page cache is full.
+// Memory of activations, which come and go with every picture and prompt. Were it handed back to the system each time,
+// the kernel would clear the pages each time, which shows in the time of a picture, above all where the page cache is
+// full.
 #pragma once
 
 #include <cstddef>

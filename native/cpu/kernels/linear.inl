@@ -17,7 +17,8 @@ constexpr int64_t kRowBlock = 1024;     // rows of x whose sums a task holds in 
 constexpr int64_t kMostPanels = 4;      // that a task multiplies rows of x with while they are in the first-level cache
 constexpr int64_t kFloatColumns = 256;  // k of a block: 32 KiB of float32 weights
 constexpr int64_t kInt8Columns = 1024;  // k of a block: 16 KiB of int4 weights
-constexpr int64_t kBlockRowBytes = 1024;  // of a row of x, or of a weight, in a block of either kind
+constexpr int64_t kBlockRowBytes = kInt8Columns;  // of a row of x, or of a weight, in a block of either kind
+static_assert(kBlockRowBytes == kFloatColumns * static_cast<int64_t>(sizeof(float)), "both kinds of blocks are alike");
 constexpr int64_t kSliceColumns = 16384;  // k of a slice when k is longer than two of them
 
 // A product and where its packed input and its partial sums lie.

@@ -33,8 +33,8 @@ constexpr Int8Tile kInt8Tiles[] = {
 };
 
 #if LSP_ISA_LEVEL == 4
-// On Zen 5 a tile whose sums begin with numbers from memory takes a tenth longer than one whose sums begin with zero;
-// on Intel the additions at the end would cost a twentieth.
+// Zen 5 is slower where sums begin with numbers from memory than where they begin with zero. On Intel, whose additions
+// share their ports with the products, what is added at the end would cost more.
 template <bool kWide>
 constexpr Int8Tile kInt8TilesForAmd[] = {
     int8_tile<1, kWide>,       int8_tile<2, kWide>,        int8_tile<3, kWide>,        int8_tile<4, kWide>,
