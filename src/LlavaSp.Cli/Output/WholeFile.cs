@@ -1,8 +1,9 @@
+using System.Text;
 using LlavaSp.Checkpoints;
 
 namespace LlavaSp.Cli.Output;
 
-/// <summary>A text file that is written whole or not at all.</summary>
+/// <summary>A file that is written whole or not at all.</summary>
 internal static class WholeFile
 {
     /// <summary>Fails now where <see cref="Write"/> would fail later, after the work.</summary>
@@ -16,20 +17,8 @@ internal static class WholeFile
 
     /// <summary>Writes it, over what was there.</summary>
     /// <exception cref="LlavaSpException">The file cannot be written; what was there stays.</exception>
-    public static void Write(string path, string text) => Guarded(path, () =>
-    {
-        string temporary = Temporary(path);
-        try
-        {
-            File.WriteAllText(temporary, text);
-            File.Move(temporary, path, overwrite: true);
-        }
-        catch
-        {
-            File.Delete(temporary);
-            throw;
-        }
-    });
+    public static void Write(string path, string text) =>
+        WriteAsync(path, stream => stream.WriteAsync(Encoding.UTF8.GetBytes(text)).AsTask()).GetAwaiter().GetResult();
 
     /// <summary>Writes it from a stream, over what was there.</summary>
     /// <exception cref="LlavaSpException">The file cannot be written; what was there stays.</exception>
@@ -43,14 +32,10 @@ internal static class WholeFile
             await using (FileStream stream = File.Create(temporary)) await write(stream);
             File.Move(temporary, path, overwrite: true);
         }
-        catch (Exception cause) when (IsFailure(cause))
+        catch (Exception cause)
         {
             File.Delete(temporary);
-            throw Refusal(path, cause);
-        }
-        catch
-        {
-            File.Delete(temporary);
+            if (IsFailure(cause)) throw Refusal(path, cause);
             throw;
         }
     }

@@ -127,10 +127,9 @@ public static class Mme
         var truth = new Dictionary<(string Picture, string Question), bool>();
         foreach (string file in Directory.GetFiles(folder, "*.txt").Order(StringComparer.Ordinal))
         {
-            int number = 0;
-            foreach (string line in File.ReadLines(file))
+            using var reader = new StreamReader(BenchmarkFiles.Open(file));
+            for (int number = 1; reader.ReadLine() is { } line; number++)
             {
-                number++;
                 string[] parts = PythonText.Strip(line).Split('\t');
                 truth[(Path.GetFileNameWithoutExtension(file), parts[0])] = parts.Length == 2 ? parts[1].ToLowerInvariant() switch
                 {
