@@ -29,8 +29,7 @@ internal sealed class Comparison(PeerOptions options, string tool, int repeats)
             {
                 foreach (Source source in group)
                 {
-                    // Errors are the same every time.
-                    if (results.Missing.ContainsKey(source.Id) || (round > 1 && source.Format == Sources.Errors)) continue;
+                    if (results.Missing.ContainsKey(source.Id) || (round > 1 && source.Once)) continue;
                     long start = Stopwatch.GetTimestamp();
                     Console.Error.Write($"{source.Label}, {round} of {repeats} … ");
                     try

@@ -53,11 +53,11 @@ internal static class Document
         text.AppendLine("|---|---|---|---|---|---|");
         foreach (Row row in rows)
         {
-            string bar = row.Bar is { } value ? $"{(row.MoreIsBetter ? "≥" : "≤")} {Number(value, row.Unit)}{Verdict(row.Reached)}" : "";
+            string bar = row.Bar is { Value: var value } ? $"{(row.MoreIsBetter ? "≥" : "≤")} {Number(value, row.Unit)}{Verdict(row.Reached)}" : "";
             string best = row.Best is { } rival ? $"{Text(rival.Value, row.Unit)}, {Label(rival)}" : row.Rivals.Count == 0 ? "" : "missing";
             string ratio = row is { Best.Value: { } other, Ours: not null } ? Invariant($"{row.Against(other):f2} x") : "";
             string share = row.Share is { } part ? $"{Number(part.Value.Median, Unit.Share)} {part.Ceiling}" : "";
-            if (row is { Bar: not null, BarShare: { } least }) share += $"; bar {Number(least, Unit.Share)}{Verdict(row.SharesReached)}";
+            if (row.Bar?.Share is { } least) share += $"; bar {Number(least, Unit.Share)}{Verdict(row.SharesReached)}";
             text.AppendLine($"| {row.Title} | {bar} | {Text(row.Ours, row.Unit)} | {best} | {ratio} | {share} |");
         }
 

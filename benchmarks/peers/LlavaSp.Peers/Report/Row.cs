@@ -15,15 +15,26 @@ internal enum Unit
 /// <param name="Note">What is particular about it.</param>
 internal sealed record Rival(string Source, Spread? Value, string Note = "");
 
+/// <summary>What LlavaSp is held to.</summary>
+/// <param name="Value">The bar, in the unit of its row.</param>
+/// <param name="Share">The share of the ceiling that it was on the machine for which it was set; null where it has no ceiling.</param>
+internal sealed record Bar(double Value, double? Share = null)
+{
+    /// <summary>A rate, and the highest that machine could reach.</summary>
+    public static Bar AtLeast(double rate, double ceiling) => new(rate, rate / ceiling);
+
+    /// <summary>A time, and the shortest that machine could reach.</summary>
+    public static Bar AtMost(double seconds, double ceiling) => new(seconds, ceiling / seconds);
+}
+
 /// <summary>One row of the comparison.</summary>
 /// <param name="Title">What was measured.</param>
 /// <param name="Unit">Unit.</param>
 /// <param name="Bar">What LlavaSp is held to; null for no bar.</param>
-/// <param name="BarShare">The share of the machine's ceiling that the bar was set at; null where it has none.</param>
 /// <param name="Ours">LlavaSp's value.</param>
 /// <param name="Share">Share of a ceiling, and which one; null where there is none.</param>
 /// <param name="Rivals">Peers.</param>
-internal sealed record Row(string Title, Unit Unit, double? Bar, double? BarShare, Spread? Ours, (Spread Value, string Ceiling)? Share, IReadOnlyList<Rival> Rivals)
+internal sealed record Row(string Title, Unit Unit, Bar? Bar, Spread? Ours, (Spread Value, string Ceiling)? Share, IReadOnlyList<Rival> Rivals)
 {
     /// <summary>Whether more is better.</summary>
     public bool MoreIsBetter => Unit is Unit.TokensPerSecond or Unit.Share;
@@ -37,10 +48,10 @@ internal sealed record Row(string Title, Unit Unit, double? Bar, double? BarShar
     public double Against(Spread other) => MoreIsBetter ? Ours!.Median / other.Median : other.Median / Ours!.Median;
 
     /// <summary>Whether LlavaSp reaches the bar; null where one of them is missing.</summary>
-    public bool? Reached => Ours is null || Bar is not { } bar ? null : MoreIsBetter ? Ours.Median >= bar : Ours.Median <= bar;
+    public bool? Reached => Ours is null || Bar is not { Value: var bar } ? null : MoreIsBetter ? Ours.Median >= bar : Ours.Median <= bar;
 
     /// <summary>Whether it reaches the bar's share of the ceiling, which is the bar on a machine of another speed.</summary>
-    public bool? SharesReached => Share is { Value: var share } && BarShare is { } bar ? share.Median >= bar : null;
+    public bool? SharesReached => Share is { Value: var share } && Bar?.Share is { } bar ? share.Median >= bar : null;
 }
 
 /// <summary>The rows, out of what was measured.</summary>
@@ -52,42 +63,37 @@ internal static class Rows
 
     public static IReadOnlyList<Row> Of(Results results)
     {
-        Row Take(string title, Unit unit, (double Value, double Ceiling)? bar, string source, string metric, string? share, string ceiling, IEnumerable<string> rivals) => new(
-            title, unit, bar?.Value, Part(bar, unit), results.Of(source, metric), share is not null && results.Of(source, metric + share) is { } value ? (value, ceiling) : null,
+        Row Take(string title, Unit unit, Bar bar, string source, string metric, string? share, string ceiling, IEnumerable<string> rivals) => new(
+            title, unit, bar, results.Of(source, metric), share is not null && results.Of(source, metric + share) is { } value ? (value, ceiling) : null,
             [.. rivals.Select(id => new Rival(id, results.Of(id, metric)))]);
 
         string prompt = $"{Shapes.Prompt} tokens";
         string[] exact = ["torch-vision", "onnx-vision-f32", "llama-vision"];
         return
         [
-            Take("picture: vision tower, projector, six tokens; int8", Unit.Seconds, (0.70, 0.30), Int8, Metric.Vision, Metric.ShareOfPeak, Peak, ["onnx-vision-int8"]),
-            Take("the same, float32", Unit.Seconds, (1.6, 1.1), F32, Metric.Vision, Metric.ShareOfPeak, "of the float32 peak", exact),
-            Take($"prefill, {prompt}, 4-bit", Unit.TokensPerSecond, (50, 84), Int4, Metric.Prefill, Metric.ShareOfPeak, Peak, FourBit),
-            Take($"prefill, {prompt}, 8-bit", Unit.TokensPerSecond, (58, 84), Int8, Metric.Prefill, Metric.ShareOfPeak, Peak, EightBit),
-            Take("decode, empty cache, 4-bit", Unit.TokensPerSecond, (5.3, 6.6), Int4, Metric.DecodeEmpty, Metric.ShareOfRead, Read, FourBit),
-            Take($"decode, {prompt} cached, 4-bit", Unit.TokensPerSecond, (4.8, 6.6), Int4, Metric.DecodeCached, Metric.ShareOfRead, Read, FourBit),
-            Take("decode, empty cache, 8-bit", Unit.TokensPerSecond, (3.2, 3.6), Int8, Metric.DecodeEmpty, Metric.ShareOfRead, Read, EightBit),
-            Take($"decode, {prompt} cached, 8-bit", Unit.TokensPerSecond, (3.2, 3.6), Int8, Metric.DecodeCached, Metric.ShareOfRead, Read, EightBit),
+            Take("picture: vision tower, projector, six tokens; int8", Unit.Seconds, Bar.AtMost(0.70, 0.30), Int8, Metric.Vision, Metric.ShareOfPeak, Peak, ["onnx-vision-int8"]),
+            Take("the same, float32", Unit.Seconds, Bar.AtMost(1.6, 1.1), F32, Metric.Vision, Metric.ShareOfPeak, "of the float32 peak", exact),
+            Take($"prefill, {prompt}, 4-bit", Unit.TokensPerSecond, Bar.AtLeast(50, 84), Int4, Metric.Prefill, Metric.ShareOfPeak, Peak, FourBit),
+            Take($"prefill, {prompt}, 8-bit", Unit.TokensPerSecond, Bar.AtLeast(58, 84), Int8, Metric.Prefill, Metric.ShareOfPeak, Peak, EightBit),
+            Take("decode, empty cache, 4-bit", Unit.TokensPerSecond, Bar.AtLeast(5.3, 6.6), Int4, Metric.DecodeEmpty, Metric.ShareOfRead, Read, FourBit),
+            Take($"decode, {prompt} cached, 4-bit", Unit.TokensPerSecond, Bar.AtLeast(4.8, 6.6), Int4, Metric.DecodeCached, Metric.ShareOfRead, Read, FourBit),
+            Take("decode, empty cache, 8-bit", Unit.TokensPerSecond, Bar.AtLeast(3.2, 3.6), Int8, Metric.DecodeEmpty, Metric.ShareOfRead, Read, EightBit),
+            Take($"decode, {prompt} cached, 8-bit", Unit.TokensPerSecond, Bar.AtLeast(3.2, 3.6), Int8, Metric.DecodeCached, Metric.ShareOfRead, Read, EightBit),
             new(
-                $"picture and question, {prompt}, to the first token, 4-bit", Unit.Seconds, 13.5, Part((13.5, 8), Unit.Seconds), results.Of(Int4, Metric.FirstToken),
+                $"picture and question, {prompt}, to the first token, 4-bit", Unit.Seconds, Bar.AtMost(13.5, 8), results.Of(Int4, Metric.FirstToken),
                 results.Of(Int4, Metric.FirstToken + Metric.ShareOfPeak) is { } first ? (first, Peak) : null,
                 [
                     FirstToken(results, "llama-4bit", "llama-vision"), FirstToken(results, "onnx-4bit", "onnx-vision-int8"),
                     FirstToken(results, "onnx-8bit", "onnx-vision-int8"),
                 ]),
             new(
-                "peak resident memory, 4-bit", Unit.Bytes, results.Of(Int4, Metric.ModelBytes)?.Median * 1.1, null, results.Of(Int4, Metric.PeakMemory), null,
+                "peak resident memory, 4-bit", Unit.Bytes, results.Of(Int4, Metric.ModelBytes) is { } bytes ? new Bar(bytes.Median * 1.1) : null, results.Of(Int4, Metric.PeakMemory), null,
                 [new Rival("llama-4bit", results.Of("llama-4bit", Metric.PeakMemory), "decoder only, file mapped and repacked")]),
-            Take("spatial tokens, share of the read bandwidth, 8-bit", Unit.Share, (0.75, 1), Int8, Metric.SpatialTokens + Metric.ShareOfRead, null, "", []),
-            Take("decode, empty cache, 4-bit, share of the read bandwidth", Unit.Share, (0.80, 1), Int4, Metric.DecodeEmpty + Metric.ShareOfRead, null, "", []),
-            Take("load of an own 4-bit checkpoint in the page cache", Unit.Seconds, (2, 0), Int4, Metric.Load, null, "", []),
+            Take("spatial tokens, share of the read bandwidth, 8-bit", Unit.Share, new Bar(0.75), Int8, Metric.SpatialTokens + Metric.ShareOfRead, null, "", []),
+            Take("decode, empty cache, 4-bit, share of the read bandwidth", Unit.Share, new Bar(0.80), Int4, Metric.DecodeEmpty + Metric.ShareOfRead, null, "", []),
+            Take("load of an own 4-bit checkpoint in the page cache", Unit.Seconds, new Bar(2), Int4, Metric.Load, null, "", []),
         ];
     }
-
-    /// <summary>The share of a ceiling that a bar is: both were set together, on a machine with 25 GB/s, 310 GFLOP/s and 1,200 Gop/s. Null where the ceiling is none.</summary>
-    private static double? Part((double Value, double Ceiling)? bar, Unit unit) => bar is not var (value, ceiling) || ceiling is 0 or 1
-        ? null
-        : unit == Unit.Seconds ? ceiling / value : value / ceiling;
 
     /// <summary>Peers are not measured from picture to token in one go: the sum of their own two stages.</summary>
     private static Rival FirstToken(Results results, string text, string vision)
