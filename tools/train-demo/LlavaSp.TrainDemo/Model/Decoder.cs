@@ -1,0 +1,61 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace LlavaSp.TrainDemo.Model;
+
+/// <summary>A Llama: RMSNorm, half-split rotary positions, GQA, SwiGLU.</summary>
+internal static class Decoder
+{
+    /// <summary>Embeddings [..., width] of tokens [...].</summary>
+    public static Tensor Embed(NamedWeights weights, Tensor tokens) =>
+        weights["model.embed_tokens.weight"].index_select(0, tokens.flatten()).view([.. tokens.shape, -1]);
+
+    /// <summary>Hidden states after the last norm, [n, t, width].</summary>
+    /// <param name="weights">The model.</param>
+    /// <param name="sizes">Shapes.</param>
+    /// <param name="x">Embeddings [n, t, width].</param>
+    /// <param name="positions">Positions [n, t] for the rotary angles, int64.</param>
+    /// <param name="mask">What a token may look at, bool [n, 1, t, t] or smaller; null for all tokens before it.</param>
+    public static Tensor Forward(NamedWeights weights, DecoderSizes sizes, Tensor x, Tensor positions, Tensor? mask)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        int width = sizes.Width / sizes.Heads;
+        Tensor frequencies = pow(sizes.RopeTheta, arange(0, width, 2, float32) / -width);
+        Tensor angles = positions.to(float32).unsqueeze(-1) * frequencies;
+        angles = cat([angles, angles], -1).unsqueeze(1);
+        Tensor cos = angles.cos(), sin = angles.sin();
+        for (int layer = 0; layer < sizes.Layers; layer++)
+        {
+            string at = $"model.layers.{layer}.";
+            x = x + Attention(weights, sizes, at + "self_attn.", Norm(weights, sizes, at + "input_layernorm", x), cos, sin, mask);
+            Tensor normed = Norm(weights, sizes, at + "post_attention_layernorm", x);
+            Tensor gate = nn.functional.silu(weights.Linear(at + "mlp.gate_proj", normed));
+            x = x + weights.Linear(at + "mlp.down_proj", gate * weights.Linear(at + "mlp.up_proj", normed));
+        }
+
+        return Norm(weights, sizes, "model.norm", x).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Logits [..., vocabulary] of hidden states [..., width].</summary>
+    public static Tensor Logits(NamedWeights weights, Tensor hidden) => weights.Linear("lm_head", hidden);
+
+    private static Tensor Attention(NamedWeights weights, DecoderSizes sizes, string at, Tensor x, Tensor cos, Tensor sin, Tensor? mask)
+    {
+        Tensor q = Rotate(Heads("q_proj", sizes.Heads)), k = Rotate(Heads("k_proj", sizes.KeyHeads)), v = Heads("v_proj", sizes.KeyHeads);
+        int share = sizes.Heads / sizes.KeyHeads;
+        if (share > 1) (k, v) = (k.repeat_interleave(share, 1), v.repeat_interleave(share, 1));
+        Tensor attention = nn.functional.scaled_dot_product_attention(q, k, v, mask, 0, mask is null);
+        return weights.Linear(at + "o_proj", attention.transpose(1, 2).reshape(x.shape));
+
+        Tensor Heads(string name, int heads) => weights.Linear(at + name, x).view(x.shape[0], x.shape[1], heads, -1).transpose(1, 2);
+
+        Tensor Rotate(Tensor heads)
+        {
+            long half = heads.shape[^1] / 2;
+            return heads * cos + cat([-heads.narrow(-1, half, half), heads.narrow(-1, 0, half)], -1) * sin;
+        }
+    }
+
+    private static Tensor Norm(NamedWeights weights, DecoderSizes sizes, string module, Tensor x) =>
+        x * rsqrt(x.pow(2).mean([-1], true) + sizes.NormEpsilon) * weights[$"{module}.weight"];
+}

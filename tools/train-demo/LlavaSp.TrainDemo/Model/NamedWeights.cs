@@ -1,0 +1,42 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace LlavaSp.TrainDemo.Model;
+
+/// <summary>Tensors by their published names; a linear may have a LoRA adapter beside it.</summary>
+internal sealed class NamedWeights
+{
+    /// <summary>Suffixes of an adapter, behind the name of its module.</summary>
+    public const string LoraA = "lora_A.weight", LoraB = "lora_B.weight";
+
+    private readonly SortedDictionary<string, Tensor> _tensors = new(StringComparer.Ordinal);
+
+    /// <summary>What the product of an adapter is multiplied with: lora_alpha / r.</summary>
+    public float LoraScale { get; set; } = 1;
+
+    /// <summary>All, by name.</summary>
+    public IReadOnlyDictionary<string, Tensor> All => _tensors;
+
+    /// <exception cref="KeyNotFoundException">There is no such tensor.</exception>
+    public Tensor this[string name]
+    {
+        get => _tensors.TryGetValue(name, out Tensor? tensor) ? tensor : throw new KeyNotFoundException($"the model has no tensor {name}");
+        set => _tensors[name] = value;
+    }
+
+    /// <summary>Whether there is one.</summary>
+    public bool Has(string name) => _tensors.ContainsKey(name);
+
+    /// <summary>y = x W^T + b + scale (x A^T) B^T, where bias and adapter are there. x [..., in], y [..., out].</summary>
+    public Tensor Linear(string module, Tensor x)
+    {
+        Tensor y = nn.functional.linear(x, this[$"{module}.weight"], Has($"{module}.bias") ? this[$"{module}.bias"] : null);
+        if (!Has($"{module}.{LoraA}")) return y;
+        Tensor low = nn.functional.linear(x, this[$"{module}.{LoraA}"]);
+        return y + nn.functional.linear(low, this[$"{module}.{LoraB}"]) * LoraScale;
+    }
+
+    /// <summary>LayerNorm over the last dimension.</summary>
+    public Tensor LayerNorm(string module, Tensor x) =>
+        nn.functional.layer_norm(x, [x.shape[^1]], this[$"{module}.weight"], this[$"{module}.bias"], 1e-5);
+}
