@@ -4,6 +4,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -15,7 +17,7 @@ namespace {
 const Isa* const kIsas[] = {
     &kScalarIsa,
 #if defined(__x86_64__)
-    &kAvx2Isa,   &kAvxVnniIsa, &kAvx512Isa, &kAvx512VnniIsa,
+    &kAvx2Isa,   &kAvxVnniIsa, &kAvx512Isa, &kAvx512VnniIsa, &kAmxIsa,
 #elif defined(__aarch64__)
     &kNeonIsa,
     &kDotprodIsa,
@@ -24,11 +26,18 @@ const Isa* const kIsas[] = {
 };
 
 #if defined(__x86_64__)
+// Linux saves the tiles of a process, 8 KiB for each thread, only where it asked for that.
+bool may_use_tiles() {
+    constexpr long kRequestPermission = 0x1023, kTileData = 18;
+    return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
 struct Cpu {
     bool avx2 = false;
     bool avxvnni = false;
     bool avx512 = false;
     bool vnni = false;
+    bool amx = false;
 
     Cpu() {
         uint32_t a, b, c, d;
@@ -43,6 +52,8 @@ struct Cpu {
         avx2 = ymm && fma && f16c && (b >> 5 & 1);
         avx512 = avx2 && zmm && (b >> 16 & 1) && (b >> 17 & 1) && (b >> 30 & 1) && (b >> 31 & 1);  // F, DQ, BW, VL
         vnni = avx512 && (c >> 11 & 1);
+        const bool tiles = (low & 0x60000) == 0x60000;                             // and tile configuration, tiles
+        amx = vnni && tiles && (d >> 24 & 1) && (d >> 25 & 1) && may_use_tiles();  // TILE, INT8
         if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) avxvnni = avx2 && (a >> 4 & 1);
     }
 };
@@ -64,6 +75,7 @@ bool cpu_has_avx2() { return cpu().avx2; }
 bool cpu_has_avxvnni() { return cpu().avxvnni; }
 bool cpu_has_avx512() { return cpu().avx512; }
 bool cpu_has_avx512vnni() { return cpu().vnni; }
+bool cpu_has_amx() { return cpu().amx; }
 #elif defined(__aarch64__)
 bool cpu_has_neon() { return getauxval(AT_HWCAP) & HWCAP_ASIMD; }
 bool cpu_has_dotprod() { return cpu_has_neon() && (getauxval(AT_HWCAP) & HWCAP_ASIMDDP); }

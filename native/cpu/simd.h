@@ -1,8 +1,8 @@
 // A vector of float32 of the widest kind that the unit's instruction set has. x86: LSP_ISA_LEVEL 1 AVX2 + FMA + F16C,
-// 2 the same with AVX-VNNI, 3 AVX-512 F BW VL DQ, 4 the same with VNNI. aarch64: LSP_NEON_LEVEL 1 Advanced SIMD, 2 the
-// same with dot products (sdot), 3 and with int8 matrix products (usdot, usmmla). Neither: portable. Everything has
-// internal linkage: this file is compiled once for each instruction set, and the linker must never take one unit's code
-// for another's.
+// 2 the same with AVX-VNNI, 3 AVX-512 F BW VL DQ, 4 the same with VNNI; LSP_AMX beside 4: int8 tiles. aarch64:
+// LSP_NEON_LEVEL 1 Advanced SIMD, 2 the same with dot products (sdot), 3 and with int8 matrix products (usdot, usmmla).
+// Neither: portable. Everything has internal linkage: this file is compiled once for each instruction set, and the
+// linker must never take one unit's code for another's.
 #pragma once
 
 #ifndef LSP_ISA_LEVEL

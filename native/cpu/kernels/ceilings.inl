@@ -33,7 +33,32 @@ float bench_fma(int64_t rounds) {
     return reduce_add(total);
 }
 
-#if LSP_ISA_LEVEL == 4 || LSP_ISA_LEVEL == 2
+#if LSP_AMX
+constexpr int64_t kInt8PerRound = int64_t{4} * 16 * 16 * 64;
+
+// Four tiles of sums: each of two tiles of x with each of two of weights.
+int32_t bench_int8_dot(int64_t rounds) {
+    configure_tiles(64);
+    alignas(64) int32_t sums[16 * 16];
+    LSP_TILE_ZERO(0);
+    LSP_TILE_ZERO(1);
+    LSP_TILE_ZERO(2);
+    LSP_TILE_ZERO(3);
+    LSP_TILE_ZERO(4);
+    LSP_TILE_ZERO(5);
+    LSP_TILE_ZERO(6);
+    LSP_TILE_ZERO(7);
+    for (int64_t r = 0; r < rounds; r++) {
+        LSP_TILE_PRODUCT(0, 4, 6);
+        LSP_TILE_PRODUCT(1, 4, 7);
+        LSP_TILE_PRODUCT(2, 5, 6);
+        LSP_TILE_PRODUCT(3, 5, 7);
+    }
+    LSP_TILE_STORE(0, sums, 64);
+    release_tiles();
+    return sums[0];
+}
+#elif LSP_ISA_LEVEL == 4 || LSP_ISA_LEVEL == 2
 #if LSP_ISA_LEVEL == 4
 #define LSP_DPBUSD "vpdpbusd"
 #else

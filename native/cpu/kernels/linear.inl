@@ -21,6 +21,15 @@ constexpr int64_t kBlockRowBytes = kInt8Columns;  // of a row of x, or of a weig
 static_assert(kBlockRowBytes == kFloatColumns * static_cast<int64_t>(sizeof(float)), "both kinds of blocks are alike");
 constexpr int64_t kSliceColumns = 16384;  // k of a slice when k is longer than two of them
 
+#if LSP_AMX
+constexpr int64_t most_matrix_rows() { return kMatrixRows; }
+constexpr bool has_matrix_tiles(int64_t m) { return m > kFewRows; }
+#else
+constexpr int64_t kMatrixSlack = 0;
+constexpr int64_t most_matrix_rows() { return kRows; }
+constexpr bool has_matrix_tiles(int64_t) { return false; }
+#endif
+
 // A product and where its packed input and its partial sums lie.
 struct Job {
     Product product;
@@ -31,20 +40,25 @@ struct Job {
     int64_t panels;       // of the weight
     int64_t together;     // panels of a task
     bool quantized;       // x as int8
+    bool matrix;          // with tiles of AMX, which want x by rows
     const float* direct;  // x as it is, when one row needs no packing; else null
     float* packed;
     QuantizedInput input;
     float* partial;  // [slices][panels][m][32], or null when there is one slice
 
     Job(const Product& product, bool int8_activations)
+        : Job(product, int8_activations && product.weight->group != 0, has_matrix_tiles(product.m)) {}
+
+    Job(const Product& product, bool quantized, bool matrix)
         : product(product),
           n(product.weight->rows),
           k(product.weight->columns),
-          rows(product.m),
+          rows(product.m, quantized && matrix ? most_matrix_rows() : kRows),
           slices(k > 2 * kSliceColumns ? ceil_div(k, kSliceColumns) : 1),
           panels(product.weight->panels),
           together(1),
-          quantized(int8_activations && product.weight->group != 0),
+          quantized(quantized),
+          matrix(quantized && matrix),
           direct(nullptr),
           packed(nullptr),
           input(),
@@ -52,6 +66,7 @@ struct Job {
         if (!quantized && product.m == 1 && product.x.segment >= k) direct = row_start(product.x, 0);
         input.groups = product.weight->groups;
         input.padded = QuantizedInput::padded_columns(k);
+        input.by_rows = this->matrix;
     }
 
     int64_t pack_tasks() const { return direct != nullptr ? 0 : rows.count * ceil_div(k, kPackColumns); }
@@ -81,7 +96,7 @@ inline size_t carve(Job* jobs, int count, uint8_t* base) {
         const int64_t m = job.product.m;
         if (job.quantized) {
             const auto take = [&](QuantizedTerm& term) {
-                term.values = carver.take<int8_t>(m * job.input.padded);
+                term.values = carver.take<int8_t>(m * job.input.padded + (job.matrix ? kMatrixSlack : 0));
                 term.scales = carver.take<float>(m * job.input.groups);
                 term.start = carver.take<int32_t>(m * job.input.groups);
             };
@@ -178,6 +193,51 @@ void multiply_int8(const Job& job, const Panels& panels, int64_t first, int64_t 
     }
 }
 
+#if LSP_AMX
+// The same with tiles of AMX; `unpacked` holds kInt8Columns x 32 int4 weights, a byte each, for each panel.
+void multiply_matrix(const Job& job, const Panels& panels, int64_t first, int64_t end, uint8_t* unpacked) {
+    const lsp_weight& w = *job.product.weight;
+    const bool wide = w.format == LSP_INT8;
+    configure_tiles(matrix_step(w.group));
+    for (int64_t at = first; at < end; at += kInt8Columns) {
+        const int64_t columns = QuantizedInput::padded_columns(least(kInt8Columns, end - at));
+        const int64_t first_group = at / w.group, groups = ceil_div(columns, w.group);
+        for (int64_t i = 0; !wide && i < panels.count; i++) {
+            unpack_nibbles(panels.weights + i * w.panel_bytes + first_group * w.group_bytes, w.group_bytes, columns,
+                           w.group, unpacked + i * kInt8Columns * kPanel);
+        }
+        for (int64_t p = 0; p < job.rows.count; p++) {
+            const int64_t size = job.rows.size(p), row = job.rows.first(p);
+            const uint8_t* has_second = job.input.has_second + p * job.input.groups;
+            const auto rows = [&](const QuantizedTerm& term, int64_t g) {
+                const int64_t scale = row * job.input.groups + g * size;
+                return QuantizedRows{term.values + row * job.input.padded + g * w.group * size, term.scales + scale,
+                                     term.start + scale};
+            };
+            for (int64_t i = 0; i < panels.count; i++) {
+                // The weights from group g of this block on.
+                const auto weights = [&](int64_t g) {
+                    const uint8_t* block = panels.weights + i * w.panel_bytes + (first_group + g) * w.group_bytes;
+                    const uint8_t* bytes = unpacked + (i * kInt8Columns + g * w.group) * kPanel;
+                    return wide ? MatrixWeights{block, w.group_bytes, block + 2 * kPanel, w.group_bytes}
+                                : MatrixWeights{block, w.group_bytes, bytes, w.group * kPanel};
+                };
+                float* out = panels.acc[i] + row * kPanel;
+                matrix_tile(weights(0), columns, w.group, rows(job.input.first, first_group), size, out);
+                for (int64_t g = 0; g < groups; g++) {
+                    if (!has_second[first_group + g]) continue;
+                    const int64_t here = least(w.group, columns - g * w.group);
+                    matrix_tile(weights(g), here, w.group, rows(job.input.second, first_group + g), size, out);
+                }
+            }
+        }
+    }
+    release_tiles();
+}
+#else
+void multiply_matrix(const Job&, const Panels&, int64_t, int64_t, uint8_t*) {}
+#endif
+
 // y = activation(acc + bias) + residual for one panel of columns and `count` rows from `first`.
 void finish(const Job& job, int64_t panel, int64_t first, int64_t count, const float* acc) {
     const Product& p = job.product;
@@ -214,7 +274,9 @@ inline void multiply_task(const Job& job, int64_t task, float* scratch) {
                                                : scratch + kMostPanels * kFloatColumns * kPanel + i * size;
         memset(panels.acc[i], 0, static_cast<size_t>(size) * sizeof(float));
     }
-    if (job.quantized) {
+    if (job.matrix) {
+        multiply_matrix(job, panels, job.slice_first(slice), job.slice_end(slice), reinterpret_cast<uint8_t*>(tiles));
+    } else if (job.quantized) {
         multiply_int8(job, panels, job.slice_first(slice), job.slice_end(slice));
     } else {
         multiply_float(job, panels, job.slice_first(slice), job.slice_end(slice), tiles);

@@ -41,8 +41,8 @@ struct RowPanels {
     int64_t rows;  // of a panel, but perhaps the last
     int64_t count;
 
-    explicit RowPanels(int64_t m) : m(m) {
-        rows = ceil_div(m, ceil_div(m, kRows));  // 25 rows are 9 + 9 + 7 rather than 12 + 12 + 1
+    RowPanels(int64_t m, int64_t most) : m(m) {
+        rows = ceil_div(m, ceil_div(m, most));  // with 12, 25 rows are 9 + 9 + 7 rather than 12 + 12 + 1
         count = ceil_div(m, rows);
     }
     int64_t first(int64_t panel) const { return panel * rows; }
@@ -63,7 +63,8 @@ inline void pack_float(const Rows& x, const RowPanels& panels, int64_t panel, in
     }
 }
 
-// int8: values [panel][padded k / 4][rows of the panel][4]; scales and start [panel][groups][rows of the panel].
+// int8: values [panel][padded k / 4][rows of the panel][4], or by rows, [panel][groups][rows of the panel][columns of
+// the group]; scales and start [panel][groups][rows of the panel].
 struct QuantizedTerm {
     int8_t* values;
     float* scales;
@@ -78,6 +79,7 @@ struct QuantizedInput {
     uint8_t* has_second;
     int64_t groups;
     int64_t padded;  // k with every group filled up to a multiple of four
+    bool by_rows;
 
     static int64_t padded_columns(int64_t k) { return (k + 3) / 4 * 4; }
 };
@@ -145,9 +147,13 @@ inline void quantize_group(const float* x, int64_t count, QuantizedGroup& out) {
 
 // Lays a quantised group of row i of a panel of `rows` where the tiles read it: `at` + i is the number of its scale.
 inline void place_group(const QuantizedTerm& term, int8_t* values, const QuantizedGroup& group, int64_t padded,
-                        int offset, int64_t at, int64_t i, int64_t rows) {
+                        int offset, int64_t at, int64_t i, int64_t rows, bool by_rows) {
     term.scales[at + i] = group.scale;
     term.start[at + i] = -offset * group.sum;
+    if (by_rows) {
+        memcpy(values + i * padded, group.values, static_cast<size_t>(padded));
+        return;
+    }
     for (int64_t step = 0; step < padded / 4; step++)
         memcpy(values + step * rows * 4 + i * 4, group.values + step * 4, 4);
 }
@@ -178,7 +184,8 @@ inline void pack_int8(const Rows& x, const RowPanels& panels, int64_t panel, int
             const int64_t values = row * packed.padded + (first + c) * rows;
             QuantizedGroup quantized;
             quantize_group(source + c, here, quantized);
-            place_group(packed.first, packed.first.values + values, quantized, padded, offset, at, i, rows);
+            place_group(packed.first, packed.first.values + values, quantized, padded, offset, at, i, rows,
+                        packed.by_rows);
             if (!has_outlier(source + c, here, quantized.scale * 127.0f)) continue;
             if (!has_second[g]) {
                 // The rows before this one have none.
@@ -188,7 +195,8 @@ inline void pack_int8(const Rows& x, const RowPanels& panels, int64_t panel, int
             }
             QuantizedGroup rest;
             quantize_rest(source + c, here, quantized, rest);
-            place_group(packed.second, packed.second.values + values, rest, padded, offset, at, i, rows);
+            place_group(packed.second, packed.second.values + values, rest, padded, offset, at, i, rows,
+                        packed.by_rows);
         }
     }
 }

@@ -10,6 +10,9 @@
 #include "tile_int8_neon.inl"
 #elif LSP_ISA_LEVEL > 0
 #include "tile_int8_x86.inl"
+#if LSP_AMX
+#include "tile_int8_amx.inl"
+#endif
 #else
 #include "tile_int8_portable.inl"
 #endif

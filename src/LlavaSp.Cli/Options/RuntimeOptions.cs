@@ -9,7 +9,7 @@ internal sealed class RuntimeOptions
 {
     private readonly Option<string> _device = new("--device")
     {
-        Description = "auto, cuda, cuda:N, cuda-emulator, cpu, cpu:ISA (scalar; x86: avx2, avxvnni, avx512, avx512vnni; Arm: neon, dotprod, i8mm) or reference",
+        Description = "auto, cuda, cuda:N, cuda-emulator, cpu, cpu:ISA (scalar; x86: avx2, avxvnni, avx512, avx512vnni, amx; Arm: neon, dotprod, i8mm) or reference",
         HelpName = "NAME",
         DefaultValueFactory = static _ => "auto",
     };

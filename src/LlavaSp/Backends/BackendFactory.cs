@@ -26,7 +26,7 @@ public static class BackendFactory
             "cuda-emulator" when parts.Length == 1 => new CudaBackend(options),
             "cpu" => Cpu(parts.Length == 1 ? null : parts[1], options),
             "reference" when parts.Length == 1 => new ReferenceBackend(),
-            _ => throw new DeviceException($"unknown device '{options.Device}': use auto, cuda, cuda:1, cuda-emulator, cpu, cpu:ISA (cpu:scalar; x86: avx2, avxvnni, avx512, avx512vnni; Arm: neon, dotprod, i8mm) or reference"),
+            _ => throw new DeviceException($"unknown device '{options.Device}': use auto, cuda, cuda:1, cuda-emulator, cpu, cpu:ISA (cpu:scalar; x86: avx2, avxvnni, avx512, avx512vnni, amx; Arm: neon, dotprod, i8mm) or reference"),
         };
     }
 

@@ -7,5 +7,5 @@ internal static class InstructionSets
 {
     public static readonly string[] OfThisArchitecture = RuntimeInformation.ProcessArchitecture == Architecture.Arm64
         ? ["scalar", "neon", "dotprod", "i8mm"]
-        : ["scalar", "avx2", "avxvnni", "avx512", "avx512vnni"];
+        : ["scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "amx"];
 }
