@@ -46,8 +46,8 @@ LSP_API int32_t lsp_abi_version(void);
 // Name of the index-th instruction set that this build has and this machine can run, worst first; null past the end.
 LSP_API const char* lsp_isa_available(int32_t index);
 
-// isa: "scalar", on x86 "avx2", "avxvnni", "avx512", "avx512vnni", "amx", on aarch64 "neon", "dotprod", "i8mm", or null for
-// the best; threads: 1 to 1024, the caller included.
+// isa: "scalar", on x86 "avx2", "avxvnni", "avx512", "avx512vnni", "amx", on aarch64 "neon", "dotprod", "i8mm", or null
+// for the best; threads: 1 to 1024, the caller included.
 LSP_API int32_t lsp_engine_create(const char* isa, int32_t threads, lsp_engine** out);
 LSP_API void lsp_engine_destroy(lsp_engine* engine);
 LSP_API const char* lsp_engine_isa(const lsp_engine* engine);
