@@ -1,0 +1,67 @@
+using CsCheck;
+using LlavaSp.Worlds;
+using LlavaSp.Worlds.Questions;
+using LlavaSp.Worlds.Rendering;
+using LlavaSp.Worlds.Scenes;
+
+namespace LlavaSp.Tests.Worlds;
+
+public class WorldTests
+{
+    private static readonly Gen<(Split Split, int Index)> Any = Gen.Select(Gen.OneOf(Split.Training, Split.Validation, Split.Test), Gen.Int[0, 100_000]);
+
+    [Fact]
+    public void TheSameIndexGivesTheSameSceneAndQuestions() => Any.Sample((split, index) =>
+    {
+        Scene first = World.Scene(split, index), again = World.Scene(split, index);
+        Assert.Equal(first.Objects, again.Objects);
+        Assert.Equal(SceneRenderer.Render(first).Image.Pixels, SceneRenderer.Render(again).Image.Pixels);
+        Assert.Equal(World.Questions(split, index), World.Questions(split, index));
+    }, iter: 50);
+
+    [Fact]
+    public void SplitsShareNoScene()
+    {
+        var seen = new HashSet<string>();
+        foreach (Split split in Enum.GetValues<Split>())
+        {
+            for (int i = 0; i < 1000; i++) Assert.True(seen.Add(string.Join('|', World.Scene(split, i).Objects)));
+        }
+    }
+
+    [Fact]
+    public void HeldOutCombinationsAppearInTheTestSplitOnly()
+    {
+        Assert.All(Enumerable.Range(0, 2000), i =>
+        {
+            Split split = i % 2 == 0 ? Split.Training : Split.Validation;
+            Assert.DoesNotContain(World.Scene(split, i).Objects, item => Combinations.IsHeldOut(item.Colour, item.Shape));
+            Assert.DoesNotContain(World.Questions(split, i), question => question.InvolvesHeldOut);
+        });
+        Assert.Contains(Enumerable.Range(0, 200), i => World.Questions(Split.Test, i).Any(question => question.InvolvesHeldOut));
+    }
+
+    [Fact]
+    public void EveryObjectIsMostlyVisibleAndHasItsColour() => Any.Sample((split, index) =>
+    {
+        Scene scene = World.Scene(split, index);
+        RenderedScene drawn = SceneRenderer.Render(scene);
+        Assert.All(Visibility.Shares(scene, SceneRenderer.DefaultSide), share => Assert.True(share >= 0.75f));
+        for (int i = 0; i < scene.Objects.Count; i++)
+        {
+            if (scene.Objects[i].Mark is not null || scene.Objects[i].Texture != Texture.Plain) continue;
+            int[] pixels = [.. Enumerable.Range(0, drawn.Mask.Length).Where(p => drawn.Mask[p] == i + 1)];
+            double Mean(int channel) => pixels.Average(p => drawn.Image.Pixels[(3 * p) + channel]);
+            Rgb tone = Palette.Main(scene.Objects[i].Colour);
+            Assert.InRange(Math.Abs(Mean(0) - tone.R) + Math.Abs(Mean(1) - tone.G) + Math.Abs(Mean(2) - tone.B), 0, 150);
+        }
+    }, iter: 100);
+
+    [Fact]
+    public void YesAndNoAreBalanced()
+    {
+        var groups = Enumerable.Range(0, 3000).SelectMany(i => World.Questions(Split.Training, i))
+            .Where(question => question.Answer is "yes" or "no").GroupBy(question => (question.Family, question.Category));
+        Assert.All(groups, group => Assert.InRange(group.Average(question => question.Answer == "yes" ? 1.0 : 0), 0.45, 0.55));
+    }
+}
