@@ -63,14 +63,11 @@ internal static class BytePairTrainer
         int start = 0;
         for (int i = 1; i <= marked.Length; i++)
         {
-            if (i < marked.Length && marked[i] != Space && (Kind(marked[i]) == Kind(marked[i - 1]) || (marked[i - 1] == Space && i - 1 == start)))
+            if (i < marked.Length && marked[i] != Space && ((char.IsAsciiLetter(marked[i]) && char.IsAsciiLetter(marked[i - 1])) || (marked[i - 1] == Space && i - 1 == start)))
                 continue;
             // A line break has no piece: the bytes write it.
             if (!marked.AsSpan(start, i - start).Contains('\n')) yield return marked[start..i];
             start = i;
         }
     }
-
-    // Digits stand alone, each of a kind of its own.
-    private static int Kind(char c) => char.IsAsciiLetter(c) ? 0 : c;
 }

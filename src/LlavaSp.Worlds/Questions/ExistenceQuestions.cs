@@ -3,7 +3,8 @@ using LlavaSp.Worlds.Scenes;
 namespace LlavaSp.Worlds.Questions;
 
 /// <summary>
-/// Is there a …? In POPE's three kinds, always a yes and a no of one class of combinations: a text alone then tells nothing about its answer.
+/// Is there a …? Always a yes and a no of one class of combinations: a text alone then tells nothing about its answer. POPE's three kinds of
+/// negatives, from this scene's counts, since all combinations are equally frequent over scenes.
 /// </summary>
 internal static class ExistenceQuestions
 {
@@ -12,15 +13,18 @@ internal static class ExistenceQuestions
         Description[] all = [.. Enumerable.Range(0, Combinations.Side * Combinations.Side)
             .Select(i => new Description(Colour: (Colour)(i / Combinations.Side), Shape: (Shape)(i % Combinations.Side)))
             .Where(kind => context.WithHeldOut || !kind.NamesHeldOut)];
-        Pair(context, "random", [.. all.Where(kind => !IsPopular(kind))], _ => true);
-        Pair(context, "popular", [.. all.Where(IsPopular)], _ => true);
-        Pair(context, "adversarial", [.. all.Where(kind => !IsPopular(kind))],
-            kind => context.Scene.Objects.Any(item => item.Colour == kind.Colour || item.Shape == kind.Shape));
+        int most = all.Max(Shared);
+        Pair(context, "random", all, _ => true);
+        Pair(context, "popular", all, kind => most >= 2 && Shared(kind) == most);
+        Pair(context, "adversarial", all, kind =>
+            context.Scene.Objects.Any(item => item.Colour == kind.Colour) && context.Scene.Objects.Any(item => item.Shape == kind.Shape));
         Pair(context, "colour", [.. Enum.GetValues<Colour>().Select(colour => new Description(Colour: colour))], _ => true);
         Pair(context, "shape", [.. Enum.GetValues<Shape>().Select(shape => new Description(Shape: shape))], _ => true);
-    }
 
-    private static bool IsPopular(Description kind) => Combinations.IsPopular(kind.Colour!.Value, kind.Shape!.Value);
+        // How often the scene shows its colour or its shape, whichever is more.
+        int Shared(Description kind) => Math.Max(
+            context.Scene.Objects.Count(item => item.Colour == kind.Colour), context.Scene.Objects.Count(item => item.Shape == kind.Shape));
+    }
 
     private static void Pair(QuestionContext context, string category, Description[] kinds, Func<Description, bool> isFairNegative)
     {

@@ -8,6 +8,9 @@ internal static class ObjectQuestions
     // Larger counts are rarer in a scene, so they are asked for more often.
     private static readonly float[] CountWeights = [1, 1.2f, 5, 20, 60, 100, 100];
 
+    // Between centres next to each other: about 7 pixels of 168.
+    private const float CaptionGap = 0.04f;
+
     public static void AddCounting(QuestionContext context)
     {
         Scene scene = context.Scene;
@@ -36,13 +39,25 @@ internal static class ObjectQuestions
             Ask("colour", Words.Of(item.Colour), $"What colour is the {forColour}?", $"Which colour does the {forColour} have?");
         if (context.Name(item, hideShape: true) is { } forShape)
             Ask("shape", Words.Of(item.Shape), $"What shape is the {forShape}?", $"Which shape does the {forShape} have?");
-        if (context.Name(item, hideSize: true) is { } forSize && context.Random.Chance(0.5f))
-            Ask("size", Words.Of(item.Size), $"What size is the {forSize}?", $"Is the {forSize} small or large?");
         if (context.Name(item, hideTexture: true) is { } forTexture && context.Random.Chance(0.5f))
             Ask("texture", Words.Of(item.Texture), $"What texture does the {forTexture} have?", $"Is the {forTexture} plain, striped or dotted?");
+        AddSize(context);
 
         void Ask(string category, string answer, params string[] wordings) =>
             context.Add(QuestionFamily.Attribute, category, answer, QuestionContext.IsHeldOut(item), wordings);
+    }
+
+    // Small objects are more frequent: the answer is drawn first, and only where both are possible.
+    private static void AddSize(QuestionContext context)
+    {
+        var named = context.Scene.Objects.Select(item => (Item: item, Name: context.Name(item, hideSize: true)))
+            .Where(pair => pair.Name is not null).ToList();
+        Size size = context.Random.Chance(0.5f) ? Size.Large : Size.Small;
+        var fitting = named.Where(pair => pair.Item.Size == size).ToList();
+        if (fitting.Count == 0 || fitting.Count == named.Count) return;
+        var (item, name) = context.Random.Pick(fitting);
+        context.Add(QuestionFamily.Attribute, "size", Words.Of(size), QuestionContext.IsHeldOut(item),
+            $"What size is the {name}?", $"Is the {name} small or large?");
     }
 
     public static void AddReading(QuestionContext context)
@@ -64,11 +79,12 @@ internal static class ObjectQuestions
 
     public static void AddCaption(QuestionContext context)
     {
-        string[] phrases = [.. context.Scene.Objects.OrderBy(item => item.X)
-            .Select(item => new Description(Colour: item.Colour, Shape: item.Shape).WithArticle)];
+        SceneObject[] inOrder = [.. context.Scene.Objects.OrderBy(item => item.X)];
+        if (inOrder.Zip(inOrder.Skip(1), (left, right) => right.X - left.X).Any(gap => gap < CaptionGap)) return;
+        string[] phrases = [.. inOrder.Select(item => new Description(Colour: item.Colour, Shape: item.Shape).WithArticle)];
         string text = phrases.Length == 1 ? phrases[0] : $"{string.Join(", ", phrases[..^1])} and {phrases[^1]}";
         context.Add(QuestionFamily.Caption, "caption", text, context.Scene.Objects.Any(QuestionContext.IsHeldOut),
-            "Describe the image.", "What is in the picture?", "List the objects from left to right.");
+            "Describe the image from left to right.", "What is in the picture, from left to right?", "List the objects from left to right.");
     }
 
     private static void Ask(QuestionContext context, Description kind) => context.Add(

@@ -5,7 +5,7 @@ namespace LlavaSp.Worlds.Questions;
 /// <summary>Questions about two objects, or two kinds of them. Orders are drawn by lot, which makes yes as likely as no.</summary>
 internal static class RelationQuestions
 {
-    private const float Apart = 0.15f, NearestRatio = 1.25f;
+    private const float Apart = 0.15f, NearestRatio = 1.25f, EdgeApart = 0.03f;
 
     public static void AddSpatial(QuestionContext context)
     {
@@ -52,6 +52,8 @@ internal static class RelationQuestions
             .Select(item => (Item: item, Distance: MathF.Sqrt(((item.X - to.X) * (item.X - to.X)) + ((item.Y - to.Y) * (item.Y - to.Y)))))
             .OrderBy(pair => pair.Distance).ToList();
         if (others[1].Distance < NearestRatio * others[0].Distance) return;
+        // Nearest by its edge too, whichever of the two a reader means.
+        if (others.Skip(1).Any(pair => pair.Distance - pair.Item.Radius < others[0].Distance - others[0].Item.Radius + EdgeApart)) return;
         context.Add(QuestionFamily.Spatial, "nearest", Words.Of(others[0].Item),
             QuestionContext.IsHeldOut(to) || QuestionContext.IsHeldOut(others[0].Item),
             $"What object is nearest to the {name}?", $"Which object is closest to the {name}?");

@@ -16,7 +16,7 @@ public static class SceneRenderer
 
     private const float Rim = 0.007f, RimShade = 0.55f;
     private const float StripePeriod = 0.5f, DotPeriod = 0.5f, DotRadius = 0.15f;
-    private const float GlyphHeight = 0.096f, PlatePadding = 0.012f;
+    private const float LargeGlyph = 0.096f, SmallGlyph = 0.075f, PlatePadding = 0.012f;
     private const int GlyphSamples = 4;
 
     /// <summary>Draws a scene.</summary>
@@ -91,7 +91,7 @@ public static class SceneRenderer
     // On a plate of its own: legible on stripes and in every colour. Upright, whatever the object's tilt.
     private static void DrawMark(SceneObject item, char mark, Rgb[] canvas, int side)
     {
-        const float halfHeight = GlyphHeight / 2, halfWidth = halfHeight * Font.Columns / Font.Rows;
+        float height = item.Size == Size.Large ? LargeGlyph : SmallGlyph, halfHeight = height / 2, halfWidth = halfHeight * Font.Columns / Font.Rows;
         bool dark = item.Colour is Colour.White or Colour.Yellow;
         Rgb plate = dark ? new Rgb(20, 20, 20) : new Rgb(245, 245, 245), ink = dark ? new Rgb(250, 250, 250) : new Rgb(10, 10, 10);
         PixelBox box = PixelBox.Of(item, side);
@@ -108,7 +108,7 @@ public static class SceneRenderer
                 {
                     float sx = dx + ((((s % GlyphSamples) + 0.5f) / GlyphSamples - 0.5f) / side);
                     float sy = dy + (((s / GlyphSamples) + 0.5f) / GlyphSamples - 0.5f) / side;
-                    hits += Font.HasInk(mark, (sx + halfWidth) * Font.Rows / GlyphHeight, (sy + halfHeight) * Font.Rows / GlyphHeight) ? 1 : 0;
+                    hits += Font.HasInk(mark, (sx + halfWidth) * Font.Rows / height, (sy + halfHeight) * Font.Rows / height) ? 1 : 0;
                 }
 
                 Rgb tone = plate.Under(ink, hits / (float)(GlyphSamples * GlyphSamples));

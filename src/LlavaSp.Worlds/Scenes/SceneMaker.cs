@@ -44,9 +44,10 @@ internal static class SceneMaker
     {
         var (colour, shape) = DrawKind(objects, random, withHeldOut);
         bool large = random.Chance(0.5f) && objects.Count(other => other.Size == Size.Large) < MostLarge;
-        float radius = large ? random.NextFloat(0.135f, 0.16f) : random.NextFloat(0.075f, 0.09f);
+        float radius = large ? random.NextFloat(0.14f, 0.165f) : random.NextFloat(0.085f, 0.1f);
         float room = (radius * SceneObject.Reach) + Margin;
-        char? mark = large && random.Chance(0.6f) ? DrawMark(objects, random) : null;
+        // On both sizes alike: a mark must not tell the size.
+        char? mark = random.Chance(0.35f) ? DrawMark(objects, random) : null;
         return new SceneObject(
             shape, colour, large ? Size.Large : Size.Small, (Texture)random.Next(3),
             random.NextFloat(room, 1 - room), random.NextFloat(room, 1 - room), radius,
@@ -65,10 +66,6 @@ internal static class SceneMaker
                 SceneObject other = random.Pick(objects);
                 if (random.Chance(0.5f)) colour = other.Colour;
                 else shape = other.Shape;
-            }
-            else if (random.Chance(0.12f))
-            {
-                shape = Combinations.PopularShapeOf(colour);
             }
 
             if (withHeldOut || !Combinations.IsHeldOut(colour, shape)) return (colour, shape);
@@ -89,7 +86,7 @@ internal static class SceneMaker
     {
         float dx = under.X - over.X, dy = under.Y - over.Y, distance = MathF.Sqrt((dx * dx) + (dy * dy));
         float reach = (under.Radius + over.Radius) * SceneObject.Reach;
-        if (distance >= reach + Margin) return true;
+        if (distance >= reach) return true;
         return under.Colour != over.Colour
             && distance >= 0.75f * reach
             && (under.Mark is null || distance >= (over.Radius * SceneObject.Reach) + MarkRoom);

@@ -21,5 +21,21 @@ public static class Visibility
         return shares;
     }
 
-    internal static float LeastShare(Scene scene, int side) => Shares(scene, side).Min();
+    /// <summary>The least of the shares; without counting where no two objects can touch.</summary>
+    internal static float LeastShare(Scene scene, int side) => AnyTouch(scene.Objects) ? Shares(scene, side).Min() : 1;
+
+    private static bool AnyTouch(IReadOnlyList<SceneObject> objects)
+    {
+        for (int i = 0; i < objects.Count; i++)
+        {
+            for (int j = 0; j < i; j++)
+            {
+                float dx = objects[i].X - objects[j].X, dy = objects[i].Y - objects[j].Y;
+                float reach = (objects[i].Radius + objects[j].Radius) * SceneObject.Reach;
+                if ((dx * dx) + (dy * dy) < reach * reach) return true;
+            }
+        }
+
+        return false;
+    }
 }
