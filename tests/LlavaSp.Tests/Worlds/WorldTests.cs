@@ -58,10 +58,29 @@ public class WorldTests
     }, iter: 100);
 
     [Fact]
-    public void YesAndNoAreBalanced()
+    public void CombinationsAreEquallyFrequent()
     {
-        var groups = Enumerable.Range(0, 3000).SelectMany(i => World.Questions(Split.Training, i))
-            .Where(question => question.Answer is "yes" or "no").GroupBy(question => (question.Family, question.Category));
-        Assert.All(groups, group => Assert.InRange(group.Average(question => question.Answer == "yes" ? 1.0 : 0), 0.45, 0.55));
+        SceneObject[] objects = [.. Enumerable.Range(0, 4000).SelectMany(i => World.Scene(Split.Training, i).Objects)];
+        double expected = objects.Length / 56.0;
+        var counts = objects.GroupBy(item => (item.Colour, item.Shape)).ToList();
+        Assert.Equal(56, counts.Count);
+        Assert.All(counts, group => Assert.InRange(group.Count() / expected, 0.8, 1.2));
+    }
+
+    [Fact]
+    public void MarksDoNotTellTheSize()
+    {
+        SceneObject[] objects = [.. Enumerable.Range(0, 4000).SelectMany(i => World.Scene(Split.Training, i).Objects)];
+        double Marked(Size size) => objects.Where(item => item.Size == size).Average(item => item.Mark is null ? 0.0 : 1);
+        Assert.InRange(Marked(Size.Large) - Marked(Size.Small), -0.03, 0.03);
+    }
+
+    /// <summary>Whatever their shapes, every large object covers more than every small one.</summary>
+    [Fact]
+    public void LargeIsLargerThanSmall()
+    {
+        SceneObject[] objects = [.. Enumerable.Range(0, 1000).SelectMany(i => World.Scene(Split.Test, i).Objects)];
+        int Area(SceneObject item) => IdMask.Count(item, SceneRenderer.DefaultSide);
+        Assert.True(objects.Where(item => item.Size == Size.Large).Min(Area) > 1.05 * objects.Where(item => item.Size == Size.Small).Max(Area));
     }
 }
