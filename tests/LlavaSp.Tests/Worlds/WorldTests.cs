@@ -3,6 +3,7 @@ using LlavaSp.Worlds;
 using LlavaSp.Worlds.Questions;
 using LlavaSp.Worlds.Rendering;
 using LlavaSp.Worlds.Scenes;
+using Size = LlavaSp.Worlds.Scenes.Size;
 
 namespace LlavaSp.Tests.Worlds;
 
