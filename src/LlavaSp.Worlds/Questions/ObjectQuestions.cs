@@ -39,7 +39,7 @@ internal static class ObjectQuestions
             Ask("colour", Words.Of(item.Colour), $"What colour is the {forColour}?", $"Which colour does the {forColour} have?");
         if (context.Name(item, hideShape: true) is { } forShape)
             Ask("shape", Words.Of(item.Shape), $"What shape is the {forShape}?", $"Which shape does the {forShape} have?");
-        if (context.Name(item, hideTexture: true) is { } forTexture && context.Random.Chance(0.5f))
+        if (item.ShowsTexture && context.Name(item, hideTexture: true) is { } forTexture && context.Random.Chance(0.5f))
             Ask("texture", Words.Of(item.Texture), $"What texture does the {forTexture} have?", $"Is the {forTexture} plain, striped or dotted?");
         AddSize(context);
 

@@ -49,7 +49,7 @@ internal sealed class QuestionContext(Scene scene, WorldRandom random, bool with
         Colour? colour = hideColour ? null : item.Colour;
         Shape? shape = hideShape ? null : item.Shape;
         Size? size = hideSize ? null : item.Size;
-        Texture? texture = hideTexture ? null : item.Texture;
+        Texture? texture = hideTexture || !item.ShowsTexture ? null : item.Texture;
         Description[] unique =
         [
             .. new Description[] { new(Shape: shape), new(Colour: colour, Shape: shape), new(size, Shape: shape), new(size, null, colour, shape),

@@ -16,7 +16,7 @@ public static class SceneRenderer
 
     private const float Rim = 0.007f, RimShade = 0.55f;
     private const float StripePeriod = 0.5f, DotPeriod = 0.5f, DotRadius = 0.15f;
-    private const float LargeGlyph = 0.096f, SmallGlyph = 0.075f, PlatePadding = 0.012f;
+    private const float LargeGlyph = 0.096f, SmallGlyph = 0.068f, PaddingShare = 0.11f;
     private const int GlyphSamples = 4;
 
     /// <summary>Draws a scene.</summary>
@@ -91,7 +91,8 @@ public static class SceneRenderer
     // On a plate of its own: legible on stripes and in every colour. Upright, whatever the object's tilt.
     private static void DrawMark(SceneObject item, char mark, Rgb[] canvas, int side)
     {
-        float height = item.Size == Size.Large ? LargeGlyph : SmallGlyph, halfHeight = height / 2, halfWidth = halfHeight * Font.Columns / Font.Rows;
+        float height = item.Size == Size.Large ? LargeGlyph : SmallGlyph, padding = height * PaddingShare;
+        float halfHeight = height / 2, halfWidth = halfHeight * Font.Columns / Font.Rows;
         bool dark = item.Colour is Colour.White or Colour.Yellow;
         Rgb plate = dark ? new Rgb(20, 20, 20) : new Rgb(245, 245, 245), ink = dark ? new Rgb(250, 250, 250) : new Rgb(10, 10, 10);
         PixelBox box = PixelBox.Of(item, side);
@@ -100,7 +101,7 @@ public static class SceneRenderer
             for (int x = box.Left; x < box.Right; x++)
             {
                 float dx = ((x + 0.5f) / side) - item.X, dy = ((y + 0.5f) / side) - item.Y;
-                float outside = Math.Max(Math.Abs(dx) - halfWidth - PlatePadding, Math.Abs(dy) - halfHeight - PlatePadding);
+                float outside = Math.Max(Math.Abs(dx) - halfWidth - padding, Math.Abs(dy) - halfHeight - padding);
                 float coverage = Math.Clamp(0.5f - (outside * side), 0, 1);
                 if (coverage == 0) continue;
                 int hits = 0;

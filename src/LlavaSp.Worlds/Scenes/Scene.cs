@@ -16,6 +16,9 @@ public sealed record SceneObject(
 {
     /// <summary>How far the outline reaches at most, as a factor on <see cref="Radius"/>.</summary>
     public const float Reach = 1.2f;
+
+    /// <summary>Whether its texture is asked for and named: a mark leaves too little of a small object.</summary>
+    public bool ShowsTexture => Mark is null || Size == Size.Large;
 }
 
 /// <summary>What is behind the objects: a gradient between two greyish tones, and noise.</summary>

@@ -32,7 +32,7 @@ public class WorldQuestionTests(ITestOutputHelper output)
         }
 
         output.WriteLine($"{count} answers derived from their texts, of {seen.Count} kinds");
-        Assert.Equal(28, seen.Count);
+        Assert.Equal(23, seen.Count);
     }
 
     /// <summary>What can be said without the picture: the answer that the same words most often had in other scenes, else that their kind had.</summary>
