@@ -47,10 +47,11 @@ internal static class ObjectQuestions
             context.Add(QuestionFamily.Attribute, category, answer, QuestionContext.IsHeldOut(item), wordings);
     }
 
-    // Small objects are more frequent: the answer is drawn first, and only where both are possible.
+    // Small objects are more frequent: the answer is drawn first, and only where both are possible. Textures are named less often of small ones,
+    // so that here they would tell.
     private static void AddSize(QuestionContext context)
     {
-        var named = context.Scene.Objects.Select(item => (Item: item, Name: context.Name(item, hideSize: true)))
+        var named = context.Scene.Objects.Select(item => (Item: item, Name: context.Name(item, hideSize: true, hideTexture: true)))
             .Where(pair => pair.Name is not null).ToList();
         Size size = context.Random.Chance(0.5f) ? Size.Large : Size.Small;
         var fitting = named.Where(pair => pair.Item.Size == size).ToList();

@@ -59,11 +59,12 @@ internal static class RelationQuestions
             $"What object is nearest to the {name}?", $"Which object is closest to the {name}?");
     }
 
+    // What hides the size hides the texture, which is named less often of small objects.
     private static (SceneObject First, string FirstName, SceneObject Second, string SecondName)? DrawPair(
         QuestionContext context, bool hideSize = false)
     {
         int i = context.Random.Next(context.Scene.Objects.Count), j = context.Random.Next(context.Scene.Objects.Count - 1);
         SceneObject first = context.Scene.Objects[i], second = context.Scene.Objects[j < i ? j : j + 1];
-        return context.Name(first, hideSize: hideSize) is { } a && context.Name(second, hideSize: hideSize) is { } b ? (first, a, second, b) : null;
+        return context.Name(first, hideSize: hideSize, hideTexture: hideSize) is { } a && context.Name(second, hideSize: hideSize, hideTexture: hideSize) is { } b ? (first, a, second, b) : null;
     }
 }
