@@ -1,3 +1,5 @@
+#include <cstring>
+
 #include "matrix_support.h"
 
 namespace {
@@ -204,3 +206,25 @@ TEST_P(LinearTest, RefusesWhatDoesNotFit) {
 }
 
 FOR_EVERY_ISA(LinearTest);
+
+// Sums of a group are integers, whatever multiplies them.
+TEST(LinearMatrixTilesTest, GiveTheSameBitsAsRegisterTiles) {
+    const auto isas = available_isas();
+    if (std::find(isas.begin(), isas.end(), "amx") == isas.end()) GTEST_SKIP() << "this processor has no AMX";
+    Engine matrix = make_engine("amx", 2), registers = make_engine("avx512vnni", 2);
+    for (const Format& format : kFormats) {
+        if (format.group == 0) continue;
+        for (const Shape& s : {Shape{5, 33, 64}, Shape{16, 70, 1024}, Shape{17, 64, 1044}, Shape{100, 96, 2100}}) {
+            const Weight weight = random_weight(s.n, s.k, format, 21);
+            auto x = random_floats(static_cast<size_t>(s.m * s.k), 22);
+            for (int64_t i = 7; i < s.m * s.k; i += 1009) x[i] = 200.0f;
+            std::vector<float> y[2];
+            for (int i = 0; i < 2; i++) {
+                y[i].resize(static_cast<size_t>(s.m * s.n));
+                ASSERT_EQ(LSP_OK, lsp_linear((i == 0 ? matrix : registers).get(), y[i].data(), x.data(), s.m,
+                                             weight.get(), nullptr, LSP_NONE, nullptr, 1));
+            }
+            ASSERT_EQ(0, memcmp(y[0].data(), y[1].data(), y[0].size() * sizeof(float))) << text(s, format, true);
+        }
+    }
+}

@@ -40,7 +40,6 @@ struct Job {
     int64_t panels;       // of the weight
     int64_t together;     // panels of a task
     bool quantized;       // x as int8
-    bool matrix;          // with tiles of AMX, which want x by rows
     const float* direct;  // x as it is, when one row needs no packing; else null
     float* packed;
     QuantizedInput input;
@@ -58,7 +57,6 @@ struct Job {
           panels(product.weight->panels),
           together(1),
           quantized(quantized),
-          matrix(quantized && matrix),
           direct(nullptr),
           packed(nullptr),
           input(),
@@ -66,7 +64,7 @@ struct Job {
         if (!quantized && product.m == 1 && product.x.segment >= k) direct = row_start(product.x, 0);
         input.groups = product.weight->groups;
         input.padded = QuantizedInput::padded_columns(k);
-        input.by_rows = this->matrix;
+        input.by_rows = quantized && matrix;
     }
 
     int64_t pack_tasks() const { return direct != nullptr ? 0 : rows.count * ceil_div(k, kPackColumns); }
@@ -96,7 +94,7 @@ inline size_t carve(Job* jobs, int count, uint8_t* base) {
         const int64_t m = job.product.m;
         if (job.quantized) {
             const auto take = [&](QuantizedTerm& term) {
-                term.values = carver.take<int8_t>(m * job.input.padded + (job.matrix ? kMatrixSlack : 0));
+                term.values = carver.take<int8_t>(m * job.input.padded + (job.input.by_rows ? kMatrixSlack : 0));
                 term.scales = carver.take<float>(m * job.input.groups);
                 term.start = carver.take<int32_t>(m * job.input.groups);
             };
@@ -162,13 +160,63 @@ void multiply_float(const Job& job, const Panels& panels, int64_t first, int64_t
     }
 }
 
-// acc[i] += x * (i-th panel of w) with integer dot products.
-void multiply_int8(const Job& job, const Panels& panels, int64_t first, int64_t end) {
+// Integer products with register tiles.
+struct RegisterTiles {
+    const lsp_weight& w;
+    const Int8Tile* tiles;
+
+    explicit RegisterTiles(const lsp_weight& w)
+        : w(w), tiles(w.format == LSP_INT8 ? int8_tiles<true>() : int8_tiles<false>()) {}
+
+    // Before the groups from `group` on, of `columns` in all, are multiplied.
+    void begin(const Panels&, int64_t, int64_t) {}
+
+    // acc [rows, 32] += x * (i-th panel of w), `columns` from group g on.
+    void multiply(const Panels& panels, int64_t i, int64_t g, int64_t columns, const QuantizedRows& x, int64_t rows,
+                  float* acc) const {
+        tiles[rows - 1](panels.weights + i * w.panel_bytes + g * w.group_bytes, columns, w.group, x, acc);
+    }
+};
+
+#if LSP_AMX
+// The same with tiles of AMX; `unpacked` holds kInt8Columns x 32 int4 weights, a byte each, for each panel.
+struct MatrixTiles {
+    const lsp_weight& w;
+    uint8_t* unpacked;
+    int64_t first_group = 0;  // of what is unpacked
+
+    MatrixTiles(const lsp_weight& w, uint8_t* unpacked) : w(w), unpacked(unpacked) {
+        configure_tiles(matrix_step(w.group));
+    }
+    ~MatrixTiles() { release_tiles(); }
+
+    void begin(const Panels& panels, int64_t group, int64_t columns) {
+        first_group = group;
+        for (int64_t i = 0; w.format == LSP_INT4 && i < panels.count; i++) {
+            unpack_nibbles(panels.weights + i * w.panel_bytes + group * w.group_bytes, w.group_bytes, columns, w.group,
+                           unpacked + i * kInt8Columns * kPanel);
+        }
+    }
+
+    void multiply(const Panels& panels, int64_t i, int64_t g, int64_t columns, const QuantizedRows& x, int64_t rows,
+                  float* acc) const {
+        const uint8_t* block = panels.weights + i * w.panel_bytes + g * w.group_bytes;
+        const uint8_t* bytes = unpacked + (i * kInt8Columns + (g - first_group) * w.group) * kPanel;
+        matrix_tile(w.format == LSP_INT8 ? MatrixWeights{block, w.group_bytes, block + 2 * kPanel, w.group_bytes}
+                                         : MatrixWeights{block, w.group_bytes, bytes, w.group * kPanel},
+                    columns, w.group, x, rows, acc);
+    }
+};
+#endif
+
+// acc[i] += x * (i-th panel of w) with integer products.
+template <typename Tiles>
+void multiply_int8(const Job& job, const Panels& panels, int64_t first, int64_t end, Tiles& tiles) {
     const lsp_weight& w = *job.product.weight;
-    const Int8Tile* tiles = w.format == LSP_INT8 ? int8_tiles<true>() : int8_tiles<false>();
     for (int64_t at = first; at < end; at += kInt8Columns) {
         const int64_t columns = QuantizedInput::padded_columns(least(kInt8Columns, end - at));
         const int64_t first_group = at / w.group, groups = ceil_div(columns, w.group);
+        tiles.begin(panels, first_group, columns);
         for (int64_t p = 0; p < job.rows.count; p++) {
             const int64_t size = job.rows.size(p), row = job.rows.first(p);
             // The rows of x from group g on.
@@ -179,64 +227,31 @@ void multiply_int8(const Job& job, const Panels& panels, int64_t first, int64_t 
             };
             const uint8_t* has_second = job.input.has_second + p * job.input.groups;
             for (int64_t i = 0; i < panels.count; i++) {
-                const uint8_t* panel = panels.weights + i * w.panel_bytes;
                 float* out = panels.acc[i] + row * kPanel;
-                tiles[size - 1](panel + first_group * w.group_bytes, columns, w.group,
-                                rows(job.input.first, first_group), out);
+                tiles.multiply(panels, i, first_group, columns, rows(job.input.first, first_group), size, out);
                 for (int64_t g = first_group; g < first_group + groups; g++) {
                     if (!has_second[g]) continue;
                     const int64_t here = least(w.group, columns - (g - first_group) * w.group);
-                    tiles[size - 1](panel + g * w.group_bytes, here, w.group, rows(job.input.second, g), out);
+                    tiles.multiply(panels, i, g, here, rows(job.input.second, g), size, out);
                 }
             }
         }
     }
 }
 
-#if LSP_AMX
-// The same with tiles of AMX; `unpacked` holds kInt8Columns x 32 int4 weights, a byte each, for each panel.
-void multiply_matrix(const Job& job, const Panels& panels, int64_t first, int64_t end, uint8_t* unpacked) {
+void multiply_integers(const Job& job, const Panels& panels, int64_t first, int64_t end, float* tiles) {
     const lsp_weight& w = *job.product.weight;
-    const bool wide = w.format == LSP_INT8;
-    configure_tiles(matrix_step(w.group));
-    for (int64_t at = first; at < end; at += kInt8Columns) {
-        const int64_t columns = QuantizedInput::padded_columns(least(kInt8Columns, end - at));
-        const int64_t first_group = at / w.group, groups = ceil_div(columns, w.group);
-        for (int64_t i = 0; !wide && i < panels.count; i++) {
-            unpack_nibbles(panels.weights + i * w.panel_bytes + first_group * w.group_bytes, w.group_bytes, columns,
-                           w.group, unpacked + i * kInt8Columns * kPanel);
-        }
-        for (int64_t p = 0; p < job.rows.count; p++) {
-            const int64_t size = job.rows.size(p), row = job.rows.first(p);
-            const uint8_t* has_second = job.input.has_second + p * job.input.groups;
-            const auto rows = [&](const QuantizedTerm& term, int64_t g) {
-                const int64_t scale = row * job.input.groups + g * size;
-                return QuantizedRows{term.values + row * job.input.padded + g * w.group * size, term.scales + scale,
-                                     term.start + scale};
-            };
-            for (int64_t i = 0; i < panels.count; i++) {
-                // The weights from group g of this block on.
-                const auto weights = [&](int64_t g) {
-                    const uint8_t* block = panels.weights + i * w.panel_bytes + (first_group + g) * w.group_bytes;
-                    const uint8_t* bytes = unpacked + (i * kInt8Columns + g * w.group) * kPanel;
-                    return wide ? MatrixWeights{block, w.group_bytes, block + 2 * kPanel, w.group_bytes}
-                                : MatrixWeights{block, w.group_bytes, bytes, w.group * kPanel};
-                };
-                float* out = panels.acc[i] + row * kPanel;
-                matrix_tile(weights(0), columns, w.group, rows(job.input.first, first_group), size, out);
-                for (int64_t g = 0; g < groups; g++) {
-                    if (!has_second[first_group + g]) continue;
-                    const int64_t here = least(w.group, columns - g * w.group);
-                    matrix_tile(weights(g), here, w.group, rows(job.input.second, first_group + g), size, out);
-                }
-            }
-        }
+#if LSP_AMX
+    if (job.input.by_rows) {
+        MatrixTiles matrix(w, reinterpret_cast<uint8_t*>(tiles));
+        multiply_int8(job, panels, first, end, matrix);
+        return;
     }
-    release_tiles();
-}
-#else
-void multiply_matrix(const Job&, const Panels&, int64_t, int64_t, uint8_t*) {}
 #endif
+    (void)tiles;
+    RegisterTiles registers(w);
+    multiply_int8(job, panels, first, end, registers);
+}
 
 // y = activation(acc + bias) + residual for one panel of columns and `count` rows from `first`.
 void finish(const Job& job, int64_t panel, int64_t first, int64_t count, const float* acc) {
@@ -274,10 +289,8 @@ inline void multiply_task(const Job& job, int64_t task, float* scratch) {
                                                : scratch + kMostPanels * kFloatColumns * kPanel + i * size;
         memset(panels.acc[i], 0, static_cast<size_t>(size) * sizeof(float));
     }
-    if (job.matrix) {
-        multiply_matrix(job, panels, job.slice_first(slice), job.slice_end(slice), reinterpret_cast<uint8_t*>(tiles));
-    } else if (job.quantized) {
-        multiply_int8(job, panels, job.slice_first(slice), job.slice_end(slice));
+    if (job.quantized) {
+        multiply_integers(job, panels, job.slice_first(slice), job.slice_end(slice), tiles);
     } else {
         multiply_float(job, panels, job.slice_first(slice), job.slice_end(slice), tiles);
     }

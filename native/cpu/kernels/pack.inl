@@ -79,7 +79,7 @@ struct QuantizedInput {
     uint8_t* has_second;
     int64_t groups;
     int64_t padded;  // k with every group filled up to a multiple of four
-    bool by_rows;
+    bool by_rows;    // what tiles of AMX take
 
     static int64_t padded_columns(int64_t k) { return (k + 3) / 4 * 4; }
 };
