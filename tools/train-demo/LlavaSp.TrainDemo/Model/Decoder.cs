@@ -1,9 +1,10 @@
+using LlavaSp.Checkpoints;
 using TorchSharp;
 using static TorchSharp.torch;
 
 namespace LlavaSp.TrainDemo.Model;
 
-/// <summary>A Llama: RMSNorm, half-split rotary positions, GQA, SwiGLU.</summary>
+/// <summary>A Llama (transformers' LlamaModel): RMSNorm, half-split rotary positions, GQA, SwiGLU.</summary>
 internal static class Decoder
 {
     /// <summary>Embeddings [..., width] of tokens [...].</summary>
@@ -16,10 +17,10 @@ internal static class Decoder
     /// <param name="x">Embeddings [n, t, width].</param>
     /// <param name="positions">Positions [n, t] for the rotary angles, int64.</param>
     /// <param name="mask">What a token may look at, bool [n, 1, t, t] or smaller; null for all tokens before it.</param>
-    public static Tensor Forward(NamedWeights weights, DecoderSizes sizes, Tensor x, Tensor positions, Tensor? mask)
+    public static Tensor Forward(NamedWeights weights, DecoderConfig sizes, Tensor x, Tensor positions, Tensor? mask)
     {
         using DisposeScope scope = NewDisposeScope();
-        int width = sizes.Width / sizes.Heads;
+        int width = sizes.HeadDim;
         Tensor frequencies = pow(sizes.RopeTheta, arange(0, width, 2, float32) / -width);
         Tensor angles = positions.to(float32).unsqueeze(-1) * frequencies;
         angles = cat([angles, angles], -1).unsqueeze(1);
@@ -39,13 +40,13 @@ internal static class Decoder
     /// <summary>Logits [..., vocabulary] of hidden states [..., width].</summary>
     public static Tensor Logits(NamedWeights weights, Tensor hidden) => weights.Linear("lm_head", hidden);
 
-    private static Tensor Attention(NamedWeights weights, DecoderSizes sizes, string at, Tensor x, Tensor cos, Tensor sin, Tensor? mask)
+    private static Tensor Attention(NamedWeights weights, DecoderConfig sizes, string at, Tensor x, Tensor cos, Tensor sin, Tensor? mask)
     {
-        Tensor q = Rotate(Heads("q_proj", sizes.Heads)), k = Rotate(Heads("k_proj", sizes.KeyHeads)), v = Heads("v_proj", sizes.KeyHeads);
-        int share = sizes.Heads / sizes.KeyHeads;
+        Tensor q = Rotate(Heads("q_proj", sizes.Heads)), k = Rotate(Heads("k_proj", sizes.KvHeads)), v = Heads("v_proj", sizes.KvHeads);
+        int share = sizes.Heads / sizes.KvHeads;
         if (share > 1) (k, v) = (k.repeat_interleave(share, 1), v.repeat_interleave(share, 1));
         Tensor attention = nn.functional.scaled_dot_product_attention(q, k, v, mask, 0, mask is null);
-        return weights.Linear(at + "o_proj", attention.transpose(1, 2).reshape(x.shape));
+        return weights.Linear(at + "o_proj", attention.transpose(1, 2).flatten(2));
 
         Tensor Heads(string name, int heads) => weights.Linear(at + name, x).view(x.shape[0], x.shape[1], heads, -1).transpose(1, 2);
 
@@ -56,6 +57,6 @@ internal static class Decoder
         }
     }
 
-    private static Tensor Norm(NamedWeights weights, DecoderSizes sizes, string module, Tensor x) =>
+    private static Tensor Norm(NamedWeights weights, DecoderConfig sizes, string module, Tensor x) =>
         x * rsqrt(x.pow(2).mean([-1], true) + sizes.NormEpsilon) * weights[$"{module}.weight"];
 }

@@ -1,3 +1,5 @@
+using LlavaSp.Checkpoints;
+using LlavaSp.Text;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -5,41 +7,35 @@ namespace LlavaSp.TrainDemo.Model;
 
 /// <summary>LLaVA-SP as a whole.</summary>
 /// <param name="weights">Its tensors.</param>
-/// <param name="sizes">Its shapes.</param>
-internal sealed class LlavaSpNet(NamedWeights weights, ModelSizes sizes)
+/// <param name="vision">Shapes of the vision tower.</param>
+/// <param name="spatial">Which spatial tokens.</param>
+internal sealed class LlavaSpNet(NamedWeights weights, VisionConfig vision, SpatialConfig spatial)
 {
-    /// <summary>Its tensors.</summary>
-    public NamedWeights Weights => weights;
-
-    /// <summary>Its shapes.</summary>
-    public ModelSizes Sizes => sizes;
-
     /// <summary>Spatial tokens, then patch tokens, [n, tokens + patches, hidden], of patch features [n, patches, width].</summary>
     public Tensor ImageTokens(Tensor features)
     {
         Tensor patches = weights.Linear("model.mm_projector.2", nn.functional.gelu(weights.Linear("model.mm_projector.0", features)));
-        if (sizes.Spatial.Variant == SpatialVariant.None) return patches;
-        return cat([SpatialTokens.Forward(weights, sizes.Spatial, sizes.Vision, features), patches], 1);
+        if (spatial.Mode is null) return patches;
+        return cat([SpatialTokens.Forward(weights, spatial, vision, features), patches], 1);
     }
 
     /// <summary>Embeddings [1, t, hidden] of a prompt; every -200 among its ids becomes the tokens of one picture.</summary>
     /// <param name="ids">Ids.</param>
     /// <param name="images">Tokens of the pictures [n, tokens, hidden].</param>
-    public Tensor Splice(IReadOnlyList<long> ids, Tensor images)
+    public Tensor Splice(IReadOnlyList<int> ids, Tensor images)
     {
-        const long Placeholder = -200;
         var parts = new List<Tensor>();
         int picture = 0;
         for (int i = 0; i < ids.Count;)
         {
-            if (ids[i] == Placeholder)
+            if (ids[i] == ImageToken.Id)
             {
                 parts.Add(images[picture++]);
                 i++;
                 continue;
             }
 
-            long[] text = [.. ids.Skip(i).TakeWhile(static id => id != Placeholder)];
+            long[] text = [.. ids.Skip(i).TakeWhile(static id => id != ImageToken.Id).Select(static id => (long)id)];
             parts.Add(Decoder.Embed(weights, tensor(text)));
             i += text.Length;
         }

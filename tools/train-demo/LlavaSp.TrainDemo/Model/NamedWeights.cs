@@ -37,6 +37,6 @@ internal sealed class NamedWeights
     }
 
     /// <summary>LayerNorm over the last dimension.</summary>
-    public Tensor LayerNorm(string module, Tensor x) =>
-        nn.functional.layer_norm(x, [x.shape[^1]], this[$"{module}.weight"], this[$"{module}.bias"], 1e-5);
+    public Tensor LayerNorm(string module, Tensor x, float epsilon) =>
+        nn.functional.layer_norm(x, [x.shape[^1]], this[$"{module}.weight"], this[$"{module}.bias"], epsilon);
 }

@@ -1,5 +1,8 @@
+using LlavaSp.Backends;
+using LlavaSp.Checkpoints;
 using TorchSharp;
 using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
 
 namespace LlavaSp.TrainDemo.Model;
 
@@ -7,38 +10,38 @@ namespace LlavaSp.TrainDemo.Model;
 internal static class SpatialTokens
 {
     /// <summary>Name of a convolution: Pooling's stand behind a pooling layer and have its index.</summary>
-    public static string Kernel(SpatialSizes sizes, VisionSizes vision, int k) =>
-        sizes.Variant == SpatialVariant.Pooling && k < vision.Grid ? $"model.conv_{k}.1.weight" : $"model.conv_{k}.weight";
+    public static string Kernel(SpatialConfig sizes, VisionConfig vision, int k) =>
+        sizes.Mode == SpatialMode.Pooling && k < vision.Grid ? $"model.conv_{k}.1.weight" : $"model.conv_{k}.weight";
 
     /// <summary>Tokens [n, kernels, hidden] of patch features [n, grid * grid, width].</summary>
-    public static Tensor Forward(NamedWeights weights, SpatialSizes sizes, VisionSizes vision, Tensor features)
+    public static Tensor Forward(NamedWeights weights, SpatialConfig sizes, VisionConfig vision, Tensor features)
     {
         using DisposeScope scope = NewDisposeScope();
         int grid = vision.Grid;
-        Tensor map = features.transpose(1, 2).reshape(features.shape[0], vision.Width, grid, grid);
-        Tensor tokens = stack([.. sizes.Kernels.Select(k => nn.functional.conv2d(Reduce(k), weights[Kernel(sizes, vision, k)]).flatten(1))], 1);
-        if (sizes.Variant == SpatialVariant.Cropping) tokens = cat([tokens, Fuse(weights, sizes, map, tokens)], -1);
+        Tensor map = features.transpose(1, 2).reshape(features.shape[0], vision.HiddenSize, grid, grid);
+        Tensor tokens = stack([.. sizes.KernelSizes.Select(k => nn.functional.conv2d(Reduce(k), weights[Kernel(sizes, vision, k)]).flatten(1))], 1);
+        if (sizes.Mode == SpatialMode.Cropping) tokens = cat([tokens, Fuse(weights, sizes, map, tokens)], -1);
         return weights.Linear("model.conv_linear.1", nn.functional.gelu(tokens)).MoveToOuterDisposeScope();
 
         // The map [n, width, k, k] that a convolution of side k reads whole.
         Tensor Reduce(int k)
         {
             if (k == grid) return map;
-            if (sizes.Variant == SpatialVariant.Pooling) return nn.functional.adaptive_avg_pool2d(map, k);
+            if (sizes.Mode == SpatialMode.Pooling) return nn.functional.adaptive_avg_pool2d(map, k);
             int start = (grid - k) / 2;
             return map.narrow(2, start, k).narrow(3, start, k);
         }
     }
 
     // Attention of the tokens [n, kernels, width] over the positions of conv_CM.
-    private static Tensor Fuse(NamedWeights weights, SpatialSizes sizes, Tensor map, Tensor tokens)
+    private static Tensor Fuse(NamedWeights weights, SpatialConfig sizes, Tensor map, Tensor tokens)
     {
-        Tensor positions = nn.functional.conv2d(map, weights["model.conv_CM.weight"], strides: [SpatialSizes.FusionStride, SpatialSizes.FusionStride])
+        Tensor positions = nn.functional.conv2d(map, weights["model.conv_CM.weight"], strides: [SpatialConfig.FusionStride, SpatialConfig.FusionStride])
             .flatten(2).transpose(1, 2);
         Tensor query = Project("query", tokens), key = Project("key", positions), value = Project("value", positions);
         Tensor scores = matmul(query, key.transpose(1, 2)) / Math.Sqrt(sizes.Width);
         return matmul(nn.functional.softmax(scores, -1), value);
 
-        Tensor Project(string name, Tensor x) => weights.Linear($"model.{name}_projector.1", weights.LayerNorm($"model.{name}_projector.0", x));
+        Tensor Project(string name, Tensor x) => weights.Linear($"model.{name}_projector.1", weights.LayerNorm($"model.{name}_projector.0", x, SpatialConfig.FusionNormEpsilon));
     }
 }

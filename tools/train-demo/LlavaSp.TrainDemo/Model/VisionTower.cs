@@ -1,33 +1,40 @@
+using LlavaSp.Backends;
+using LlavaSp.Checkpoints;
 using TorchSharp;
 using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
 
 namespace LlavaSp.TrainDemo.Model;
 
-/// <summary>CLIP's vision tower: pre-LN, quick-GELU.</summary>
+/// <summary>CLIP's vision tower (transformers' CLIPVisionTransformer): pre-LN, quick-GELU or GELU.</summary>
 internal static class VisionTower
 {
     /// <summary>Where LLaVA checkpoints keep it.</summary>
     public const string Prefix = "model.vision_tower.vision_tower.vision_model.";
 
     /// <summary>Patch features [n, grid * grid, width] of pictures [n, 3, side, side].</summary>
-    public static Tensor Forward(NamedWeights weights, VisionSizes sizes, Tensor pictures)
+    /// <param name="weights">The model.</param>
+    /// <param name="sizes">Its shapes.</param>
+    /// <param name="layers">Layers that run: all but the last, where the features are hidden state -2.</param>
+    /// <param name="pictures">Normalised pixels.</param>
+    public static Tensor Forward(NamedWeights weights, VisionConfig sizes, int layers, Tensor pictures)
     {
         using DisposeScope scope = NewDisposeScope();
         const string Embeddings = Prefix + "embeddings.";
-        Tensor patches = nn.functional.conv2d(pictures, weights[Embeddings + "patch_embedding.weight"], strides: [sizes.Patch, sizes.Patch]).flatten(2).transpose(1, 2);
-        Tensor first = weights[Embeddings + "class_embedding"].view(1, 1, sizes.Width).expand(pictures.shape[0], 1, sizes.Width);
-        Tensor x = weights.LayerNorm(Prefix + "pre_layrnorm", cat([first, patches], 1) + weights[Embeddings + "position_embedding.weight"]);
-        for (int layer = 0; layer < sizes.LayersUsed; layer++) x = Layer(weights, sizes, $"{Prefix}encoder.layers.{layer}.", x);
+        Tensor patches = nn.functional.conv2d(pictures, weights[Embeddings + "patch_embedding.weight"], strides: [sizes.PatchSize, sizes.PatchSize]).flatten(2).transpose(1, 2);
+        Tensor first = weights[Embeddings + "class_embedding"].view(1, 1, sizes.HiddenSize).expand(pictures.shape[0], 1, sizes.HiddenSize);
+        Tensor x = weights.LayerNorm(Prefix + "pre_layrnorm", cat([first, patches], 1) + weights[Embeddings + "position_embedding.weight"], sizes.NormEpsilon);
+        for (int layer = 0; layer < layers; layer++) x = Layer(weights, sizes, $"{Prefix}encoder.layers.{layer}.", x);
         return x.narrow(1, 1, (long)sizes.Grid * sizes.Grid).MoveToOuterDisposeScope();
     }
 
-    private static Tensor Layer(NamedWeights weights, VisionSizes sizes, string at, Tensor x)
+    private static Tensor Layer(NamedWeights weights, VisionConfig sizes, string at, Tensor x)
     {
-        Tensor normed = weights.LayerNorm(at + "layer_norm1", x);
+        Tensor normed = weights.LayerNorm(at + "layer_norm1", x, sizes.NormEpsilon);
         Tensor attention = nn.functional.scaled_dot_product_attention(Heads("q_proj"), Heads("k_proj"), Heads("v_proj"));
         x = x + weights.Linear(at + "self_attn.out_proj", attention.transpose(1, 2).reshape(x.shape));
-        Tensor inner = weights.Linear(at + "mlp.fc1", weights.LayerNorm(at + "layer_norm2", x));
-        return x + weights.Linear(at + "mlp.fc2", inner * sigmoid(inner * 1.702f));
+        Tensor inner = weights.Linear(at + "mlp.fc1", weights.LayerNorm(at + "layer_norm2", x, sizes.NormEpsilon));
+        return x + weights.Linear(at + "mlp.fc2", sizes.Activation == Activation.Gelu ? nn.functional.gelu(inner) : inner * sigmoid(inner * 1.702f));
 
         Tensor Heads(string name) => weights.Linear($"{at}self_attn.{name}", normed).view(x.shape[0], x.shape[1], sizes.Heads, -1).transpose(1, 2);
     }
