@@ -25,7 +25,7 @@ public static class BenchmarkFolder
         for (int i = first; i < first + count; i++)
         {
             string image = $"{i:D6}.png";
-            File.WriteAllBytes(Path.Combine(folder, "images", image), Png(SceneRenderer.Render(World.Scene(split, i), side).Image));
+            File.WriteAllBytes(Path.Combine(folder, "images", image), Png(SceneRenderer.Render(World.Scene(split, i), side)));
             int place = 0;
             foreach (Question question in World.Questions(split, i))
             {

@@ -43,7 +43,7 @@ public static class SentencePieceFile
         });
     }
 
-    private static void Piece(CodedOutputStream model, string text, float score, int type) => Nested(model, 1, piece =>
+    internal static void Piece(CodedOutputStream model, string text, float score, int type) => Nested(model, 1, piece =>
     {
         piece.WriteTag(1, WireFormat.WireType.LengthDelimited);
         piece.WriteString(text);
@@ -52,19 +52,19 @@ public static class SentencePieceFile
         Number(piece, 3, type);
     });
 
-    private static void Number(CodedOutputStream output, int field, int value)
+    internal static void Number(CodedOutputStream output, int field, int value)
     {
         output.WriteTag(field, WireFormat.WireType.Varint);
         output.WriteInt32(value);
     }
 
-    private static void Nested(CodedOutputStream output, int field, Action<CodedOutputStream> write)
+    internal static void Nested(CodedOutputStream output, int field, Action<CodedOutputStream> write)
     {
         output.WriteTag(field, WireFormat.WireType.LengthDelimited);
         output.WriteBytes(ByteString.CopyFrom(Message(write)));
     }
 
-    private static byte[] Message(Action<CodedOutputStream> write)
+    internal static byte[] Message(Action<CodedOutputStream> write)
     {
         using var stream = new MemoryStream();
         using (var output = new CodedOutputStream(stream, leaveOpen: true)) write(output);

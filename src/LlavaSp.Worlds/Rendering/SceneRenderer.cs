@@ -3,11 +3,6 @@ using LlavaSp.Worlds.Scenes;
 
 namespace LlavaSp.Worlds.Rendering;
 
-/// <summary>A drawn scene.</summary>
-/// <param name="Image">The picture.</param>
-/// <param name="Mask">[side, side]: 0, or one more than the place of the object that the pixel's middle shows.</param>
-public sealed record RenderedScene(RgbImage Image, byte[] Mask);
-
 /// <summary>Draws scenes: from back to front, each edge as wide as a pixel.</summary>
 public static class SceneRenderer
 {
@@ -19,8 +14,8 @@ public static class SceneRenderer
     private const float LargeGlyph = 0.096f, SmallGlyph = 0.068f, PaddingShare = 0.11f;
     private const int GlyphSamples = 4;
 
-    /// <summary>Draws a scene.</summary>
-    public static RenderedScene Render(Scene scene, int side = DefaultSide)
+    /// <summary>A scene as a picture of side x side pixels, 16 or more. <see cref="IdMask"/> has its truth.</summary>
+    public static RgbImage Render(Scene scene, int side = DefaultSide)
     {
         ArgumentNullException.ThrowIfNull(scene);
         ArgumentOutOfRangeException.ThrowIfLessThan(side, 16);
@@ -32,7 +27,7 @@ public static class SceneRenderer
             if (item.Mark is { } mark) DrawMark(item, mark, canvas, side);
         }
 
-        return new RenderedScene(ToImage(canvas, scene.Background, side), IdMask.Draw(scene, side));
+        return ToImage(canvas, scene.Background, side);
     }
 
     private static void DrawBackground(Background background, Rgb[] canvas, int side)

@@ -1,5 +1,6 @@
 using Google.Protobuf;
 using LlavaSp.Text;
+using static LlavaSp.Worlds.Language.SentencePieceFile;
 
 namespace LlavaSp.Tests.Text;
 
@@ -32,19 +33,10 @@ internal sealed class ModelFile
         return this;
     }
 
-    public byte[] ToBytes() => Write(model =>
+    public byte[] ToBytes() => Message(model =>
     {
         foreach (var (text, score, type) in _pieces)
-        {
-            Nested(model, 1, piece =>
-            {
-                piece.WriteTag(1, WireFormat.WireType.LengthDelimited);
-                piece.WriteString(text);
-                piece.WriteTag(2, WireFormat.WireType.Fixed32);
-                piece.WriteFloat(score);
-                Number(piece, 3, (int)type);
-            });
-        }
+            Piece(model, text, score, (int)type);
         Nested(model, 2, trainer =>
         {
             Number(trainer, 3, ModelType);
@@ -72,24 +64,5 @@ internal sealed class ModelFile
         {
             File.Delete(path);
         }
-    }
-
-    private static void Number(CodedOutputStream output, int field, int value)
-    {
-        output.WriteTag(field, WireFormat.WireType.Varint);
-        output.WriteInt32(value);
-    }
-
-    private static void Nested(CodedOutputStream output, int field, Action<CodedOutputStream> write)
-    {
-        output.WriteTag(field, WireFormat.WireType.LengthDelimited);
-        output.WriteBytes(ByteString.CopyFrom(Write(write)));
-    }
-
-    private static byte[] Write(Action<CodedOutputStream> write)
-    {
-        using var stream = new MemoryStream();
-        using (var output = new CodedOutputStream(stream, leaveOpen: true)) write(output);
-        return stream.ToArray();
     }
 }

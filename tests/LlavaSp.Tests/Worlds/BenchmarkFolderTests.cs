@@ -31,7 +31,7 @@ public sealed class BenchmarkFolderTests : IDisposable
         for (int i = First; i < First + Count; i++)
         {
             RgbImage image = ImageDecoder.Decode(System.IO.File.ReadAllBytes(File($"images/{i:D6}.png")));
-            Assert.Equal(SceneRenderer.Render(World.Scene(Split.Test, i)).Image.Pixels, image.Pixels);
+            Assert.Equal(SceneRenderer.Render(World.Scene(Split.Test, i)).Pixels, image.Pixels);
             Assert.Contains(read, question => question.Image == $"{i:D6}.png");
         }
     }

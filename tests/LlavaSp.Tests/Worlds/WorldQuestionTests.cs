@@ -105,7 +105,7 @@ public class WorldQuestionTests(ITestOutputHelper output)
         {
             for (int i = 0; i < 20; i++)
             {
-                pixels.AddRange(SceneRenderer.Render(World.Scene(split, i)).Image.Pixels);
+                pixels.AddRange(SceneRenderer.Render(World.Scene(split, i)).Pixels);
                 texts.AddRange(World.Questions(split, i).Select(question => $"{question.Text} {question.Answer}"));
             }
         }

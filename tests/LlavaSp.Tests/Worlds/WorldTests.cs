@@ -1,4 +1,5 @@
 using CsCheck;
+using LlavaSp.Imaging;
 using LlavaSp.Worlds;
 using LlavaSp.Worlds.Questions;
 using LlavaSp.Worlds.Rendering;
@@ -16,7 +17,7 @@ public class WorldTests
     {
         Scene first = World.Scene(split, index), again = World.Scene(split, index);
         Assert.Equal(first.Objects, again.Objects);
-        Assert.Equal(SceneRenderer.Render(first).Image.Pixels, SceneRenderer.Render(again).Image.Pixels);
+        Assert.Equal(SceneRenderer.Render(first).Pixels, SceneRenderer.Render(again).Pixels);
         Assert.Equal(World.Questions(split, index), World.Questions(split, index));
     }, iter: 50);
 
@@ -46,13 +47,14 @@ public class WorldTests
     public void EveryObjectIsMostlyVisibleAndHasItsColour() => Any.Sample((split, index) =>
     {
         Scene scene = World.Scene(split, index);
-        RenderedScene drawn = SceneRenderer.Render(scene);
+        RgbImage drawn = SceneRenderer.Render(scene);
+        byte[] mask = IdMask.Draw(scene, SceneRenderer.DefaultSide);
         Assert.All(Visibility.Shares(scene, SceneRenderer.DefaultSide), share => Assert.True(share >= 0.75f));
         for (int i = 0; i < scene.Objects.Count; i++)
         {
             if (scene.Objects[i].Mark is not null || scene.Objects[i].Texture != Texture.Plain) continue;
-            int[] pixels = [.. Enumerable.Range(0, drawn.Mask.Length).Where(p => drawn.Mask[p] == i + 1)];
-            double Mean(int channel) => pixels.Average(p => drawn.Image.Pixels[(3 * p) + channel]);
+            int[] pixels = [.. Enumerable.Range(0, mask.Length).Where(p => mask[p] == i + 1)];
+            double Mean(int channel) => pixels.Average(p => drawn.Pixels[(3 * p) + channel]);
             Rgb tone = Palette.Main(scene.Objects[i].Colour);
             Assert.InRange(Math.Abs(Mean(0) - tone.R) + Math.Abs(Mean(1) - tone.G) + Math.Abs(Mean(2) - tone.B), 0, 150);
         }
