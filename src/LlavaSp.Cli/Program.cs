@@ -13,6 +13,7 @@ return await ErrorBoundary.RunAsync(async () =>
         DemoCommand.Create(),
         DescribeCommand.Create(),
         ChatCommand.Create(),
+        ExplainCommand.Create(),
         InspectCommand.Create(),
         ConvertCommand.CreateConvert(),
         ConvertCommand.CreateQuantize(),

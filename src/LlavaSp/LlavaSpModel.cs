@@ -150,6 +150,9 @@ public sealed class LlavaSpModel : IDisposable
     /// <summary>Resizes, pads or tiles a decoded picture as the checkpoint asks for.</summary>
     public PreparedImage Prepare(RgbImage image) => _preprocessor.Prepare(image);
 
+    /// <summary>Where a tile of a prepared picture lies in the picture.</summary>
+    public TileView ViewOf(PreparedImage image, int tile) => _preprocessor.ViewOf(image, tile);
+
     /// <summary>Ids of a prompt in which <c>&lt;image&gt;</c> stands for pictures; the beginning-of-text token is added as upstream does.</summary>
     public int[] Encode(string prompt) => ImageToken.Encode(Tokenizer, prompt);
 

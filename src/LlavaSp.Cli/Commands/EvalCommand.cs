@@ -10,5 +10,6 @@ internal static class EvalCommand
         EvalRunCommand.Create(),
         EvalScoreCommand.Create(),
         EvalSubmitCommand.Create(),
+        EvalWorldCommand.Create(),
     };
 }

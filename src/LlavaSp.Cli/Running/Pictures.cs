@@ -14,6 +14,9 @@ internal sealed class Pictures
     /// <summary>Pictures so far.</summary>
     public int Count => _decoded.Count;
 
+    /// <summary>The pictures as they were decoded.</summary>
+    public IReadOnlyList<RgbImage> Decoded => _decoded;
+
     /// <summary>Decodes a file. Before the model is loaded, so that a wrong path is told at once.</summary>
     /// <exception cref="ImageException">It is not a picture that can be used.</exception>
     public void Decode(string path, bool exif) => Add(() => ImageDecoder.Decode(path, applyExifOrientation: exif));

@@ -14,7 +14,13 @@ namespace LlavaSp.Worlds.Export;
 public static class BenchmarkFolder
 {
     /// <summary>Writes a range of a split's scenes.</summary>
-    public static void Write(string folder, Split split, int first, int count, int side = SceneRenderer.DefaultSide)
+    /// <param name="folder">Folder to write to; made where it is not there.</param>
+    /// <param name="split">The split.</param>
+    /// <param name="first">First scene.</param>
+    /// <param name="count">Scenes.</param>
+    /// <param name="side">Pixels along an edge.</param>
+    /// <param name="onScene">Called behind each scene.</param>
+    public static void Write(string folder, Split split, int first, int count, int side = SceneRenderer.DefaultSide, Action? onScene = null)
     {
         ArgumentNullException.ThrowIfNull(folder);
         Directory.CreateDirectory(Path.Combine(folder, "images"));
@@ -37,6 +43,8 @@ public static class BenchmarkFolder
                 existence.Write(Line(
                     ("question_id", id), ("image", image), ("text", question.Text), ("category", question.Category), ("label", question.Answer)));
             }
+
+            onScene?.Invoke();
         }
 
         truth.WriteEndObject();

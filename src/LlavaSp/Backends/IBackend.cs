@@ -97,6 +97,9 @@ public static class TraceNames
 {
     /// <summary>The name inside tile <paramref name="tile"/>: as it is for a single tile, else <c>tileN.name</c>.</summary>
     public static string Tile(int tiles, int tile, string name) => tiles == 1 ? name : $"tile{tile}.{name}";
+
+    /// <summary>Queries, keys and values of a decoder layer [rows, (heads + 2 * kvHeads) * headDim], not rotated yet.</summary>
+    public static string Qkv(int layer) => $"layer{layer}.qkv";
 }
 
 /// <summary>

@@ -45,6 +45,9 @@ internal sealed class SequenceRunner : IDisposable
     /// <summary>[1, vocabulary]: logits of the last position, after <see cref="Prefill"/> or <see cref="Step"/>.</summary>
     public Tensor Logits => _step.Logits;
 
+    /// <summary>Rotary tables; they hold what the last prefill or step used.</summary>
+    internal RopeTable RopeTable => _rope.Table;
+
     /// <summary>Times its stages, and decode steps for those who make them; settle it once the work has been waited for.</summary>
     internal StageTimer Timer { get; }
 

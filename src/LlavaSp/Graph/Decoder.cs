@@ -72,6 +72,7 @@ internal sealed class Decoder : IDisposable
             Layer layer = _layers[i];
             if (hiddenStates is not null) Keep(work.Hidden, i);
             _backend.NormLinear(work.Qkv, work.Normed, work.Hidden, layer.AttentionNorm, _config.NormEpsilon, layer.Qkv, new Epilogue(layer.QkvBias));
+            if (trace is not null) trace.AddTensor(TraceNames.Qkv(i), work.Qkv);
             _backend.RopeAttention(work.Attended, work.Query, work.Qkv, cache, i, rope, first);
             _backend.Linear(work.Hidden, work.Attended, layer.Output, new Epilogue(layer.OutputBias, Residual: work.Hidden));
             _backend.GatedNormLinear(work.Gated, work.GateUp, work.Normed, work.Hidden, layer.MlpNorm, _config.NormEpsilon, layer.GateUp);

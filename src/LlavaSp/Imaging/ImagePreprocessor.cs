@@ -68,6 +68,41 @@ public sealed class ImagePreprocessor
             new TilePixels(tiles.Length, TileSize, pixels, _lookup), image.Width, image.Height, geometry, Hash(pixels, geometry));
     }
 
+    /// <summary>Where a tile's pixels lie in the picture that <see cref="Prepare"/> took.</summary>
+    /// <param name="image">What came out.</param>
+    /// <param name="tile">Index of the tile; 0 is the only one, or the whole picture.</param>
+    public TileView ViewOf(PreparedImage image, int tile)
+    {
+        ArgumentNullException.ThrowIfNull(image);
+        ArgumentOutOfRangeException.ThrowIfNegative(tile);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(tile, image.Pixels.Tiles);
+        int width = image.OriginalWidth, height = image.OriginalHeight, size = TileSize;
+        // The canvas of the tile, and the picture's place and size on it.
+        double canvasWidth = width, canvasHeight = height, pasteLeft = 0, pasteTop = 0, pasteWidth = width, pasteHeight = height;
+        if (image.Geometry is { } geometry)
+        {
+            canvasWidth = canvasHeight = pasteWidth = pasteHeight = tile == 0 ? _config.ShortestEdge : size;
+            if (tile > 0)
+            {
+                int column = (tile - 1) % geometry.GridWidth, row = (tile - 1) / geometry.GridWidth;
+                (pasteLeft, pasteTop) = (geometry.PastedLeft - (column * size), geometry.PastedTop - (row * size));
+                (pasteWidth, pasteHeight) = (geometry.PastedWidth, geometry.PastedHeight);
+            }
+        }
+        else if (_pad)
+        {
+            int side = Math.Max(width, height);
+            canvasWidth = canvasHeight = side;
+            (pasteLeft, pasteTop) = ((side - width) / 2, (side - height) / 2);
+        }
+
+        var (resizedWidth, resizedHeight) = Resized((int)canvasWidth, (int)canvasHeight);
+        double x = canvasWidth / resizedWidth, y = canvasHeight / resizedHeight;
+        double left = (((resizedWidth - size) >> 1) * x) - pasteLeft, top = (((resizedHeight - size) >> 1) * y) - pasteTop;
+        double stretchX = width / pasteWidth, stretchY = height / pasteHeight;
+        return new TileView(left * stretchX, top * stretchY, x * stretchX, y * stretchY);
+    }
+
     /// <summary>process_anyres_image: the whole picture squeezed to a square, then the grid row by row.</summary>
     private Canvas[] Divide(RgbImage image, AnyresGeometry geometry)
     {
@@ -87,15 +122,7 @@ public sealed class ImagePreprocessor
     private void Process(Canvas canvas, Span<byte> planes)
     {
         int size = TileSize;
-        int width = canvas.Width, height = canvas.Height;
-        if (_config.DoResize)
-        {
-            // get_resize_output_image_size
-            int edge = _config.ShortestEdge;
-            (width, height) = width <= height
-                ? (edge, (int)((double)((long)edge * height) / width))
-                : ((int)((double)((long)edge * width) / height), edge);
-        }
+        var (width, height) = Resized(canvas.Width, canvas.Height);
         if (!_config.DoCenterCrop && (width != size || height != size))
         {
             throw new CheckpointException(
@@ -118,6 +145,16 @@ public sealed class ImagePreprocessor
                     to[x] = from[(x * 3) + channel];
             }
         }
+    }
+
+    // get_resize_output_image_size
+    private (int Width, int Height) Resized(int width, int height)
+    {
+        if (!_config.DoResize) return (width, height);
+        int edge = _config.ShortestEdge;
+        return width <= height
+            ? (edge, (int)((double)((long)edge * height) / width))
+            : ((int)((double)((long)edge * width) / height), edge);
     }
 
     private byte Background(int channel) => (byte)Math.Clamp(_config.Mean[channel] * 255, 0, 255);

@@ -49,6 +49,9 @@ internal static partial class CliTool
 
     public static string Shapes { get; } = Path.Combine(Samples, "shapes.png");
 
+    /// <summary>A checkpoint with random weights, which goes on talking as long as it may.</summary>
+    public static string[] Talker { get; } = ["--model", Goldens.Checkpoint("pooling-bf16")];
+
     public static CliResult Run(params string[] arguments) => Run("", arguments);
 
     public static CliResult Run(string input, string[] arguments, string? cache = null, string[]? environment = null)

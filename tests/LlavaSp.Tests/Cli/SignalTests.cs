@@ -46,7 +46,7 @@ public sealed class SignalTests
     public void SigtermEndsAChatThatAnswers()
     {
         if (OperatingSystem.IsWindows()) Assert.Skip("there are no such signals on Windows");
-        using Process process = CliTool.Start(["chat", "--device", "reference", "--max-new-tokens", "1300", "--image", CliTool.Shapes]);
+        using Process process = CliTool.Start(["chat", "--device", "reference", "--max-new-tokens", "1300", "--image", CliTool.Shapes, .. CliTool.Talker]);
         process.StandardInput.WriteLine("What is it?");
         process.StandardInput.Flush();
         Assert.NotEqual(-1, process.StandardOutput.Read());
