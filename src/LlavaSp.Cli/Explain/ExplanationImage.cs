@@ -63,13 +63,23 @@ internal static class ExplanationImage
         bool crops = tokens[0].Mode == SpatialMode.Cropping;
         yield return new Section(
             crops ? "What each spatial token reads (SFE, Cropping: the middle of the picture)" : "What each spatial token reads (SFE, Pooling: averages of the whole picture)",
-            [.. tokens.Select((token, i) => new Panel($"token {i + 1}: {token.KernelSize} x {token.KernelSize}", Grid(token), Outlined: true, []))]);
+            [.. tokens.Select((token, i) => new Panel($"token {i + 1}: {token.KernelSize} x {token.KernelSize}", "", Grid(token), Outlined: true, []))]);
         if (picture.DetailFusion is not [var fusion, ..]) yield break;
         int positions = fusion.Regions.Count;
+        List<PictureRegion> places = SideBySide(fusion.Regions);
         yield return new Section(
-            $"Detail fusion: attention of each spatial token over {positions} positions (DFI)",
+            $"Detail fusion: attention of each spatial token over {positions} positions, drawn side by side (DFI)",
             [.. tokens.Select((_, i) => new Panel(
-                $"token {i + 1}", [.. fusion.Regions.Select((region, j) => (region, fusion.Shares[(i * positions) + j]))], Outlined: false, []))]);
+                $"token {i + 1}", "", [.. places.Select((region, j) => (region, fusion.Shares[(i * positions) + j]))], Outlined: false, []))]);
+    }
+
+    // The regions of a square of positions overlap: equal parts of what they cover together show one beside the other.
+    private static List<PictureRegion> SideBySide(IReadOnlyList<PictureRegion> regions)
+    {
+        int side = (int)Math.Sqrt(regions.Count);
+        double left = regions[0].Left, top = regions[0].Top, width = (regions[^1].Right - left) / side, height = (regions[^1].Bottom - top) / side;
+        return [.. Enumerable.Range(0, regions.Count).Select(i => new PictureRegion(
+            left + (i % side * width), top + (i / side * height), left + (((i % side) + 1) * width), top + (((i / side) + 1) * height)))];
     }
 
     private static List<(PictureRegion, float)> Grid(SpatialTokenView token)
@@ -106,8 +116,8 @@ internal static class ExplanationImage
         }
 
         float patches = cells.Sum(cell => cell.Item2);
-        string label = string.Create(CultureInfo.InvariantCulture, $"{word.Text}: patches {100 * patches:f0} %, spatial {100 * tokens.Sum():f0} %");
-        return new Panel(label, cells, Outlined: false, tokens);
+        string shown = string.Create(CultureInfo.InvariantCulture, $"patches {100 * patches:f0} %, spatial tokens {100 * tokens.Sum():f0} %");
+        return new Panel(word.Text, shown, cells, Outlined: false, tokens);
     }
 
     private static void DrawPanel(SKCanvas canvas, Panel panel, SKImage source, PictureExplanation picture, SKRect area, LabelFont font)
@@ -131,7 +141,8 @@ internal static class ExplanationImage
 
         canvas.Restore();
         font.Write(canvas, panel.Label, area.Left, area.Bottom + Line - 4, 12, PanelWidth, Ink);
-        DrawBars(canvas, panel.Bars, area.Left, area.Bottom + Line + BarHeight - 4);
+        font.Write(canvas, panel.Shares, area.Left, area.Bottom + (2 * Line) - 5, 11, PanelWidth, Ink);
+        DrawBars(canvas, panel.Bars, area.Left, area.Bottom + (2 * Line) + BarHeight - 4);
 
         float X(double at) => area.Left + (float)(at * area.Width / picture.Width);
 
@@ -165,13 +176,14 @@ internal static class ExplanationImage
     {
         public int Height(int panelHeight) => Gap + Line + (((Panels.Count + PanelsInRow - 1) / PanelsInRow) * RowHeight(panelHeight));
 
-        public static int RowHeight(int panelHeight) => panelHeight + Line + BarHeight;
+        public static int RowHeight(int panelHeight) => panelHeight + (2 * Line) + BarHeight;
     }
 
     /// <summary>The picture once, with what is drawn over it.</summary>
     /// <param name="Label">Below it.</param>
+    /// <param name="Shares">Below that.</param>
     /// <param name="Cells">Rectangles and how strong each is.</param>
     /// <param name="Outlined">Whether their edges are drawn, and strengths are as they are; else the strongest sets the scale.</param>
     /// <param name="Bars">Shares of the spatial tokens.</param>
-    private sealed record Panel(string Label, IReadOnlyList<(PictureRegion Region, float Share)> Cells, bool Outlined, IReadOnlyList<float> Bars);
+    private sealed record Panel(string Label, string Shares, IReadOnlyList<(PictureRegion Region, float Share)> Cells, bool Outlined, IReadOnlyList<float> Bars);
 }

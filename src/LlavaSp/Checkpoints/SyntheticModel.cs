@@ -12,7 +12,7 @@ public static class SyntheticModel
 
     private static readonly int[] KernelSizes = [4, 8, 12, 16, 20, 24];
 
-    /// <summary>Shapes that <see cref="Create"/> knows.</summary>
+    /// <summary>Shapes that <see cref="Create(string, SpatialMode?, int?)"/> knows.</summary>
     public static IReadOnlyList<string> Shapes { get; } = [Small, Large, Baseline, Tiny];
 
     /// <summary>The variant that a shape has when none is asked for: Pooling, or none for the baseline.</summary>
@@ -26,7 +26,10 @@ public static class SyntheticModel
     /// <param name="variant">Spatial tokens; null for none.</param>
     /// <param name="decoderLayers">Decoder layers, where there shall be fewer than published; null for all.</param>
     /// <exception cref="LlavaSpException">The shape is unknown, or does not have this variant or so many layers.</exception>
-    public static ModelCheckpoint Create(string shape, SpatialMode? variant, int? decoderLayers = null)
+    public static ModelCheckpoint Create(string shape, SpatialMode? variant, int? decoderLayers = null) => Create(shape, variant, decoderLayers, null);
+
+    /// <summary>As above, also with fewer layers of the vision tower than published.</summary>
+    internal static ModelCheckpoint Create(string shape, SpatialMode? variant, int? decoderLayers, int? visionLayers)
     {
         if (shape == Baseline && variant is not null)
             throw new LlavaSpException($"{Baseline} has no spatial tokens: use {Small} for the {variant.ToString()!.ToLowerInvariant()} variant");
@@ -35,8 +38,8 @@ public static class SyntheticModel
             : throw new LlavaSpException($"{shape} has {published} decoder layers: {count} cannot be taken of them");
         return shape switch
         {
-            Small or Baseline => Build(shape, Decoder(4096, 11008, Layers(32), 32, 32000), LargeTower(), variant, 512, 16),
-            Large => Build(shape, Decoder(5120, 13824, Layers(40), 40, 32000), LargeTower(), variant, 512, 16),
+            Small or Baseline => Build(shape, Decoder(4096, 11008, Layers(32), 32, 32000), LargeTower(visionLayers), variant, 512, 16),
+            Large => Build(shape, Decoder(5120, 13824, Layers(40), 40, 32000), LargeTower(visionLayers), variant, 512, 16),
             Tiny => Build(shape, Decoder(64, 176, Layers(3), 4, 512), Tower(32, 64, 4, 4), variant, 16, 16),
             _ => throw new LlavaSpException($"unknown shape '{shape}': use {string.Join(", ", Shapes)}"),
         };
@@ -88,7 +91,7 @@ public static class SyntheticModel
         RopeTheta = 10000,
     };
 
-    private static VisionConfig LargeTower() => Tower(1024, 4096, 24, 16);
+    private static VisionConfig LargeTower(int? layers) => Tower(1024, 4096, layers ?? 24, 16);
 
     private static VisionConfig Tower(int hidden, int inner, int layers, int heads) => new()
     {

@@ -1,8 +1,9 @@
 using System.CommandLine;
 using LlavaSp;
 using LlavaSp.TrainDemo.Oracle;
+using LlavaSp.TrainDemo.Training;
 
-var root = new RootCommand("Trains the demo models, and checks the engine against TorchSharp") { OracleCommand.Create() };
+var root = new RootCommand("Trains the demo models, and checks the engine against TorchSharp") { TrainCommand.Create(), OracleCommand.Create() };
 try
 {
     return root.Parse(args).Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });

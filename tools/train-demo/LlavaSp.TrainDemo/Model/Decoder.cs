@@ -21,7 +21,7 @@ internal static class Decoder
     {
         using DisposeScope scope = NewDisposeScope();
         int width = sizes.HeadDim;
-        Tensor frequencies = pow(sizes.RopeTheta, arange(0, width, 2, float32) / -width);
+        Tensor frequencies = tensor(Enumerable.Range(0, width / 2).Select(i => (float)Math.Pow(sizes.RopeTheta, -2.0 * i / width)).ToArray());
         Tensor angles = positions.to(float32).unsqueeze(-1) * frequencies;
         angles = cat([angles, angles], -1).unsqueeze(1);
         Tensor cos = angles.cos(), sin = angles.sin();
@@ -30,8 +30,8 @@ internal static class Decoder
             string at = $"model.layers.{layer}.";
             x = x + Attention(weights, sizes, at + "self_attn.", Norm(weights, sizes, at + "input_layernorm", x), cos, sin, mask);
             Tensor normed = Norm(weights, sizes, at + "post_attention_layernorm", x);
-            Tensor gate = nn.functional.silu(weights.Linear(at + "mlp.gate_proj", normed));
-            x = x + weights.Linear(at + "mlp.down_proj", gate * weights.Linear(at + "mlp.up_proj", normed));
+            Tensor[] gateUp = weights.Linear([at + "mlp.gate_proj", at + "mlp.up_proj"], normed);
+            x = x + weights.Linear(at + "mlp.down_proj", nn.functional.silu(gateUp[0]) * gateUp[1]);
         }
 
         return Norm(weights, sizes, "model.norm", x).MoveToOuterDisposeScope();
@@ -42,13 +42,14 @@ internal static class Decoder
 
     private static Tensor Attention(NamedWeights weights, DecoderConfig sizes, string at, Tensor x, Tensor cos, Tensor sin, Tensor? mask)
     {
-        Tensor q = Rotate(Heads("q_proj", sizes.Heads)), k = Rotate(Heads("k_proj", sizes.KvHeads)), v = Heads("v_proj", sizes.KvHeads);
+        Tensor[] qkv = weights.Linear([at + "q_proj", at + "k_proj", at + "v_proj"], x);
+        Tensor q = Rotate(Heads(qkv[0], sizes.Heads)), k = Rotate(Heads(qkv[1], sizes.KvHeads)), v = Heads(qkv[2], sizes.KvHeads);
         int share = sizes.Heads / sizes.KvHeads;
         if (share > 1) (k, v) = (k.repeat_interleave(share, 1), v.repeat_interleave(share, 1));
         Tensor attention = nn.functional.scaled_dot_product_attention(q, k, v, mask, 0, mask is null);
         return weights.Linear(at + "o_proj", attention.transpose(1, 2).flatten(2));
 
-        Tensor Heads(string name, int heads) => weights.Linear(at + name, x).view(x.shape[0], x.shape[1], heads, -1).transpose(1, 2);
+        Tensor Heads(Tensor part, int heads) => part.reshape(x.shape[0], x.shape[1], heads, -1).transpose(1, 2);
 
         Tensor Rotate(Tensor heads)
         {
@@ -57,6 +58,9 @@ internal static class Decoder
         }
     }
 
-    private static Tensor Norm(NamedWeights weights, DecoderConfig sizes, string module, Tensor x) =>
-        x * rsqrt(x.pow(2).mean([-1], true) + sizes.NormEpsilon) * weights[$"{module}.weight"];
+    private static Tensor Norm(NamedWeights weights, DecoderConfig sizes, string module, Tensor x)
+    {
+        using Scalar epsilon = sizes.NormEpsilon;
+        return x * rsqrt((x * x).mean([-1], true) + epsilon) * weights[$"{module}.weight"];
+    }
 }

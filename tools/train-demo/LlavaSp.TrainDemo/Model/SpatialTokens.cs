@@ -9,9 +9,9 @@ namespace LlavaSp.TrainDemo.Model;
 /// <summary>The visual spatial tokens: SFE, and DFI where the variant is Cropping (paper section 3).</summary>
 internal static class SpatialTokens
 {
-    /// <summary>Name of a convolution: Pooling's stand behind a pooling layer and have its index.</summary>
-    public static string Kernel(SpatialConfig sizes, VisionConfig vision, int k) =>
-        sizes.Mode == SpatialMode.Pooling && k < vision.Grid ? $"model.conv_{k}.1.weight" : $"model.conv_{k}.weight";
+    /// <summary>Canonical name of a convolution: Pooling's stand behind a pooling layer and have its index.</summary>
+    public static string KernelName(SpatialConfig sizes, VisionConfig vision, int k) =>
+        sizes.Mode == SpatialMode.Pooling && k < vision.Grid ? $"conv_{k}.1.weight" : $"conv_{k}.weight";
 
     /// <summary>Tokens [n, kernels, hidden] of patch features [n, grid * grid, width].</summary>
     public static Tensor Forward(NamedWeights weights, SpatialConfig sizes, VisionConfig vision, Tensor features)
@@ -19,7 +19,7 @@ internal static class SpatialTokens
         using DisposeScope scope = NewDisposeScope();
         int grid = vision.Grid;
         Tensor map = features.transpose(1, 2).reshape(features.shape[0], vision.HiddenSize, grid, grid);
-        Tensor tokens = stack([.. sizes.KernelSizes.Select(k => nn.functional.conv2d(Reduce(k), weights[Kernel(sizes, vision, k)]).flatten(1))], 1);
+        Tensor tokens = stack([.. sizes.KernelSizes.Select(k => nn.functional.conv2d(Reduce(k), weights[$"model.{KernelName(sizes, vision, k)}"]).flatten(1))], 1);
         if (sizes.Mode == SpatialMode.Cropping) tokens = cat([tokens, Fuse(weights, sizes, map, tokens)], -1);
         return weights.Linear("model.conv_linear.1", nn.functional.gelu(tokens)).MoveToOuterDisposeScope();
 
@@ -39,7 +39,8 @@ internal static class SpatialTokens
         Tensor positions = nn.functional.conv2d(map, weights["model.conv_CM.weight"], strides: [SpatialConfig.FusionStride, SpatialConfig.FusionStride])
             .flatten(2).transpose(1, 2);
         Tensor query = Project("query", tokens), key = Project("key", positions), value = Project("value", positions);
-        Tensor scores = matmul(query, key.transpose(1, 2)) / Math.Sqrt(sizes.Width);
+        using Scalar root = Math.Sqrt(sizes.Width);
+        Tensor scores = matmul(query, key.transpose(1, 2)) / root;
         return matmul(nn.functional.softmax(scores, -1), value);
 
         Tensor Project(string name, Tensor x) => weights.Linear($"model.{name}_projector.1", weights.LayerNorm($"model.{name}_projector.0", x, SpatialConfig.FusionNormEpsilon));

@@ -9,6 +9,9 @@ namespace LlavaSp.TrainDemo.Model;
 /// <summary>CLIP's vision tower (transformers' CLIPVisionTransformer): pre-LN, quick-GELU or GELU.</summary>
 internal static class VisionTower
 {
+    // A scalar that only a temporary holds may be collected while the native library reads it.
+    private static readonly Scalar Slope = 1.702f;
+
     /// <summary>Where LLaVA checkpoints keep it.</summary>
     public const string Prefix = "model.vision_tower.vision_tower.vision_model.";
 
@@ -31,11 +34,12 @@ internal static class VisionTower
     private static Tensor Layer(NamedWeights weights, VisionConfig sizes, string at, Tensor x)
     {
         Tensor normed = weights.LayerNorm(at + "layer_norm1", x, sizes.NormEpsilon);
-        Tensor attention = nn.functional.scaled_dot_product_attention(Heads("q_proj"), Heads("k_proj"), Heads("v_proj"));
+        Tensor[] qkv = weights.Linear([at + "self_attn.q_proj", at + "self_attn.k_proj", at + "self_attn.v_proj"], normed);
+        Tensor attention = nn.functional.scaled_dot_product_attention(Heads(qkv[0]), Heads(qkv[1]), Heads(qkv[2]));
         x = x + weights.Linear(at + "self_attn.out_proj", attention.transpose(1, 2).reshape(x.shape));
         Tensor inner = weights.Linear(at + "mlp.fc1", weights.LayerNorm(at + "layer_norm2", x, sizes.NormEpsilon));
-        return x + weights.Linear(at + "mlp.fc2", sizes.Activation == Activation.Gelu ? nn.functional.gelu(inner) : inner * sigmoid(inner * 1.702f));
+        return x + weights.Linear(at + "mlp.fc2", sizes.Activation == Activation.Gelu ? nn.functional.gelu(inner) : inner * sigmoid(inner * Slope));
 
-        Tensor Heads(string name) => weights.Linear($"{at}self_attn.{name}", normed).view(x.shape[0], x.shape[1], sizes.Heads, -1).transpose(1, 2);
+        Tensor Heads(Tensor part) => part.reshape(x.shape[0], x.shape[1], sizes.Heads, -1).transpose(1, 2);
     }
 }

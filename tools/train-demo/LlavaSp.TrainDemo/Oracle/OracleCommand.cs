@@ -1,10 +1,13 @@
 using System.CommandLine;
+using System.Diagnostics;
 using System.Globalization;
 using LlavaSp.Backends;
 using LlavaSp.Checkpoints;
 using LlavaSp.Generation;
 using LlavaSp.Imaging;
 using LlavaSp.Quantization;
+using LlavaSp.Text;
+using LlavaSp.TrainDemo.Files;
 using LlavaSp.TrainDemo.Model;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -20,9 +23,15 @@ internal static class OracleCommand
 
     public static Command Create()
     {
-        var model = new Option<string>("--model") { Description = "Folder of a merged checkpoint", HelpName = "DIR", Required = true };
+        var model = new Option<string?>("--model") { Description = "Folder of a checkpoint, merged or LoRA", HelpName = "DIR" };
+        var fullSize = new Option<string?>("--full-size")
+        {
+            Description = "Instead of a checkpoint: one layer of each stage at the sizes of the published 7B models, random weights",
+            HelpName = "pooling|cropping",
+        };
+        fullSize.AcceptOnlyFromAmong("pooling", "cropping");
         var image = new Option<string>("--image") { Description = "A picture", HelpName = "FILE", Required = true };
-        var prompt = new Option<string>("--prompt") { Description = "A question", HelpName = "TEXT", Required = true };
+        var prompt = new Option<string?>("--prompt") { Description = "A question, for a checkpoint", HelpName = "TEXT" };
         var device = new Option<string>("--device") { Description = "The engine's device", HelpName = "NAME", DefaultValueFactory = static _ => "cpu" };
         var weights = new Option<string>("--weights")
         {
@@ -30,22 +39,47 @@ internal static class OracleCommand
             HelpName = "FORMAT",
             DefaultValueFactory = static _ => "f32",
         };
-        var command = new Command("oracle", "Compare the engine with TorchSharp, stage by stage") { model, image, prompt, device, weights };
-        command.SetAction(parsed => Run(
-            parsed.GetValue(model)!, parsed.GetValue(image)!, parsed.GetValue(prompt)!, parsed.GetValue(device)!, WeightFormat.Parse(parsed.GetValue(weights)!)));
+        var command = new Command("oracle", "Compare the engine with TorchSharp, stage by stage") { model, fullSize, image, prompt, device, weights };
+        command.SetAction(parsed =>
+        {
+            string? folder = parsed.GetValue(model), variant = parsed.GetValue(fullSize), question = parsed.GetValue(prompt);
+            if (folder is null == variant is null) throw new LlavaSpException("give either --model or --full-size");
+            if (folder is null != question is null) throw new LlavaSpException("--prompt belongs to --model: give both or neither");
+            var options = new LoadOptions
+            {
+                Device = new DeviceOptions(parsed.GetValue(device)!),
+                Weights = WeightFormat.Parse(parsed.GetValue(weights)!),
+                KvFormat = KvFormat.F32,
+            };
+            RgbImage picture = ImageDecoder.Decode(parsed.GetValue(image)!);
+            bool same = folder is not null
+                ? OfCheckpoint(folder, picture, question!, options)
+                : OfFullSize(variant == "cropping" ? SpatialMode.Cropping : SpatialMode.Pooling, picture, options);
+            return same ? 0 : 1;
+        });
         return command;
     }
 
-    private static int Run(string folder, string picture, string question, string device, WeightFormat format)
+    private static bool OfCheckpoint(string folder, RgbImage picture, string question, LoadOptions options)
+    {
+        using ModelCheckpoint checkpoint = ModelCheckpoint.Open(new ModelLocation(folder));
+        using LlavaSpModel engine = LlavaSpModel.Load(folder, options);
+        return Traced(engine, engine.Prepare(picture), engine.Encode($"USER: <image>\n{question} ASSISTANT:"), () => StoredWeights.Read(checkpoint));
+    }
+
+    // Two layers of the vision tower, of which one runs; one of the decoder; all convolutions.
+    private static bool OfFullSize(SpatialMode variant, RgbImage picture, LoadOptions options)
+    {
+        using ModelCheckpoint checkpoint = SyntheticModel.Create("llava-sp-7b", variant, decoderLayers: 1, visionLayers: 2);
+        using LlavaSpModel engine = LlavaSpModel.Load(checkpoint, null, options, Stopwatch.GetTimestamp());
+        return Traced(engine, engine.Prepare(picture), [1, 319, 13563, ImageToken.Id, 29871, 13, 5618, 338], () => StoredWeights.ReadSynthetic(checkpoint));
+    }
+
+    private static bool Traced(LlavaSpModel engine, PreparedImage prepared, int[] ids, Func<NamedWeights> read)
     {
         using IDisposable inference = inference_mode();
         using DisposeScope scope = NewDisposeScope();
-        using LlavaSpModel engine = LlavaSpModel.Load(
-            folder, new LoadOptions { Device = new DeviceOptions(device), Weights = format, KvFormat = KvFormat.F32 });
-        PreparedImage prepared = engine.Prepare(ImageDecoder.Decode(picture));
-        if (prepared.Geometry is not null) throw new LlavaSpException($"{folder}: cuts pictures into tiles, which the oracle does not compute");
-        int[] ids = engine.Encode($"USER: <image>\n{question} ASSISTANT:");
-
+        if (prepared.Geometry is not null) throw new LlavaSpException($"{engine.Checkpoint.Location.Model}: cuts pictures into tiles, which the oracle does not compute");
         string file = Path.GetTempFileName();
         try
         {
@@ -53,7 +87,7 @@ internal static class OracleCommand
             ModelTracer.Run(engine, ids, [prepared], 0, traced);
             traced.Save(file);
             using SafetensorsFile trace = SafetensorsFile.Open(file);
-            return Compare(engine, folder, prepared, ids, trace) ? 0 : 1;
+            return Compare(engine, read(), prepared, ids, trace);
         }
         finally
         {
@@ -61,9 +95,8 @@ internal static class OracleCommand
         }
     }
 
-    private static bool Compare(LlavaSpModel engine, string folder, PreparedImage prepared, int[] ids, SafetensorsFile trace)
+    private static bool Compare(LlavaSpModel engine, NamedWeights weights, PreparedImage prepared, int[] ids, SafetensorsFile trace)
     {
-        NamedWeights weights = StoredWeights.Read(folder);
         ModelCheckpoint sizes = engine.Checkpoint;
         var net = new LlavaSpNet(weights, sizes.Vision, sizes.Spatial);
         int side = sizes.Vision.ImageSize;

@@ -1,0 +1,69 @@
+using LlavaSp.Text;
+using LlavaSp.Worlds.Questions;
+
+namespace LlavaSp.TrainDemo.Data;
+
+/// <summary>
+/// Several questions about one picture behind one prefix: each sees the prefix and itself, and its positions go on from the prefix, so that every
+/// one is what the runtime's prompt would be.
+/// </summary>
+/// <param name="Ids">What follows the picture, all questions one after another.</param>
+/// <param name="Positions">Position of each id behind the prefix, from 0 in every question.</param>
+/// <param name="Segments">Which question each id belongs to.</param>
+/// <param name="Answers">The answers' places.</param>
+internal sealed record PackedQuestions(List<long> Ids, List<long> Positions, List<long> Segments, List<PackedAnswer> Answers);
+
+/// <summary>Where an answer is to be predicted.</summary>
+/// <param name="Question">The question.</param>
+/// <param name="First">Place in <see cref="PackedQuestions.Ids"/> whose next token is the answer's first.</param>
+/// <param name="Tokens">The answer's ids, the end token included.</param>
+internal sealed record PackedAnswer(Question Question, int First, long[] Tokens);
+
+/// <summary>Packs questions by the template with which the runtime asks.</summary>
+internal sealed class QuestionPacker(LlavaTokenizer tokenizer)
+{
+    private const string Template = "vicuna_v1";
+
+    // Of ten questions of existence that a scene has, three; of the others, nearly all.
+    private const int MostExistence = 3, MostOthers = 9;
+
+    /// <summary>What stands before the picture in every prompt.</summary>
+    public long[] Prefix { get; } = [.. Encode(tokenizer, "x", "x").TakeWhile(id => id != ImageToken.Id)];
+
+    /// <summary>Some of a scene's questions, drawn by lot.</summary>
+    public PackedQuestions Pack(IReadOnlyList<Question> questions, Random random)
+    {
+        Question[] mixed = [.. questions];
+        random.Shuffle(mixed);
+        return PackAll([
+            .. mixed.Where(question => question.Family == QuestionFamily.Existence).Take(MostExistence),
+            .. mixed.Where(question => question.Family != QuestionFamily.Existence).Take(MostOthers),
+        ]);
+    }
+
+    /// <summary>These questions.</summary>
+    public PackedQuestions PackAll(IReadOnlyList<Question> questions)
+    {
+        var packed = new PackedQuestions([], [], [], []);
+        for (int segment = 0; segment < questions.Count; segment++)
+        {
+            Question question = questions[segment];
+            long[] asked = BehindPicture(Encode(tokenizer, question.Text, null)), whole = BehindPicture(Encode(tokenizer, question.Text, question.Answer));
+            if (!whole.AsSpan().StartsWith(asked)) throw new InvalidOperationException($"the answer changes the question's tokens: {question.Text} {question.Answer}");
+            packed.Answers.Add(new PackedAnswer(question, packed.Ids.Count + asked.Length - 1, whole[asked.Length..]));
+            for (int i = 0; i < whole.Length - 1; i++)
+            {
+                packed.Ids.Add(whole[i]);
+                packed.Positions.Add(i);
+                packed.Segments.Add(segment);
+            }
+        }
+
+        return packed;
+    }
+
+    private static long[] BehindPicture(long[] ids) => ids[(Array.IndexOf(ids, (long)ImageToken.Id) + 1)..];
+
+    private static long[] Encode(LlavaTokenizer tokenizer, string question, string? answer) =>
+        [.. ImageToken.Encode(tokenizer, ConversationTemplate.Get(Template).BuildPrompt([ImageToken.AddTo(question), answer])).Select(static id => (long)id)];
+}

@@ -1,0 +1,97 @@
+using LlavaSp.Worlds.Rendering;
+using LlavaSp.Worlds.Scenes;
+
+namespace LlavaSp.TrainDemo.Data;
+
+/// <summary>One thing that a patch is asked for while the vision tower learns.</summary>
+internal enum PatchTask
+{
+    /// <summary>0 for background, else one more than the colour.</summary>
+    Colour,
+
+    /// <summary>The shape.</summary>
+    Shape,
+
+    /// <summary>Small or large.</summary>
+    Size,
+
+    /// <summary>The texture, where one can be seen.</summary>
+    Texture,
+
+    /// <summary>0 for none, else what is written.</summary>
+    Mark,
+
+    /// <summary>1 where an object's centre lies in the patch.</summary>
+    Centre,
+}
+
+/// <summary>
+/// What each patch of a scene shows: the dense labels from which the vision tower learns to see, in place of CLIP's hundreds of millions of captions.
+/// </summary>
+internal static class PatchLabels
+{
+    /// <summary>A patch that a task has no right answer for.</summary>
+    public const long Ignored = -100;
+
+    /// <summary>Every character that can be written on an object.</summary>
+    private const string Marks = "0123456789" + SceneMaker.Letters;
+
+    private const int Side = SceneRenderer.DefaultSide;
+
+    // Of a patch's pixels: from a quarter on it shows the object; less is too close to call.
+    private const float LeastShare = 0.25f;
+
+    // Half the height of what is written, with its plate, by size.
+    private const float SmallMark = 0.034f, LargeMark = 0.048f;
+
+    /// <summary>Classes of a task.</summary>
+    public static int Classes(PatchTask task) => task switch
+    {
+        PatchTask.Colour => Combinations.Side + 1,
+        PatchTask.Shape => Combinations.Side,
+        PatchTask.Texture => 3,
+        PatchTask.Mark => Marks.Length + 1,
+        _ => 2,
+    };
+
+    /// <summary>Labels [tasks, grid * grid].</summary>
+    /// <param name="scene">The scene.</param>
+    /// <param name="patch">Side of a patch in pixels.</param>
+    public static long[][] Of(Scene scene, int patch)
+    {
+        int grid = Side / patch;
+        byte[] mask = IdMask.Draw(scene, Side);
+        long[][] labels = [.. Enum.GetValues<PatchTask>().Select(_ => new long[grid * grid])];
+        Span<int> pixels = stackalloc int[scene.Objects.Count + 1];
+        for (int cell = 0; cell < grid * grid; cell++)
+        {
+            pixels.Clear();
+            for (int i = 0; i < patch * patch; i++)
+                pixels[mask[((((cell / grid) * patch) + (i / patch)) * Side) + ((cell % grid) * patch) + (i % patch)]]++;
+            int most = 1;
+            for (int id = 2; id < pixels.Length; id++)
+                if (pixels[id] > pixels[most]) most = id;
+            Set(labels, cell, pixels[most] >= LeastShare * patch * patch ? scene.Objects[most - 1] : null, pixels[0] == patch * patch, grid);
+        }
+
+        foreach (SceneObject item in scene.Objects)
+            labels[(int)PatchTask.Centre][((int)(item.Y * grid) * grid) + (int)(item.X * grid)] = 1;
+        return labels;
+    }
+
+    private static void Set(long[][] labels, int cell, SceneObject? item, bool empty, int grid)
+    {
+        labels[(int)PatchTask.Colour][cell] = item is not null ? (int)item.Colour + 1 : empty ? 0 : Ignored;
+        labels[(int)PatchTask.Shape][cell] = item is not null ? (int)item.Shape : Ignored;
+        labels[(int)PatchTask.Size][cell] = item is not null ? (int)item.Size : Ignored;
+        labels[(int)PatchTask.Texture][cell] = item is { ShowsTexture: true } ? (int)item.Texture : Ignored;
+        labels[(int)PatchTask.Mark][cell] = item is not null && Touches(item, cell, grid) ? item.Mark is { } mark ? Marks.IndexOf(mark) + 1 : 0 : Ignored;
+    }
+
+    // Whether a patch reaches the place where an object's mark is, or would be.
+    private static bool Touches(SceneObject item, int cell, int grid)
+    {
+        float reach = item.Size == Size.Large ? LargeMark : SmallMark, half = 0.5f / grid;
+        return Math.Abs((((cell % grid) + 0.5f) / grid) - item.X) < reach + half && Math.Abs((((cell / grid) + 0.5f) / grid) - item.Y) < reach + half;
+    }
+}

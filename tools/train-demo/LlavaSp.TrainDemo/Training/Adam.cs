@@ -1,0 +1,68 @@
+using LlavaSp.TrainDemo.Model;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace LlavaSp.TrainDemo.Training;
+
+/// <summary>
+/// AdamW over named weights. TorchSharp's own keeps its moments by position; these have the names of their weights, so that a file of them says what it
+/// holds and an interrupted phase goes on.
+/// </summary>
+internal sealed class Adam
+{
+    private const double Beta1 = 0.9, Beta2 = 0.98, Epsilon = 1e-8, Decay = 0.05, LargestNorm = 1;
+    private const string First = ".first", Second = ".second";
+
+    private readonly List<KeyValuePair<string, Tensor>> _trained;
+
+    /// <summary>Makes the weights that it is to change leaves of the graph, and all others constants.</summary>
+    /// <param name="weights">The model.</param>
+    /// <param name="changes">Whether it is to change a weight.</param>
+    /// <param name="moments">Those of an interrupted phase; empty at its begin.</param>
+    public Adam(NamedWeights weights, Func<string, bool> changes, Dictionary<string, Tensor> moments)
+    {
+        Moments = moments;
+        foreach (var (name, tensor) in weights.All.ToList()) weights[name] = tensor.detach().requires_grad_(changes(name));
+        _trained = [.. weights.All.Where(pair => changes(pair.Key))];
+        foreach (var (name, tensor) in _trained)
+        {
+            moments.TryAdd(name + First, zeros(tensor.shape));
+            moments.TryAdd(name + Second, zeros(tensor.shape));
+        }
+    }
+
+    /// <summary>Running means of the gradients and of their squares.</summary>
+    public IReadOnlyDictionary<string, Tensor> Moments { get; }
+
+    /// <summary>Numbers that it changes.</summary>
+    public long Count => _trained.Sum(pair => pair.Value.numel());
+
+    /// <summary>One step along the gradients, which it then forgets.</summary>
+    /// <param name="step">Steps done before.</param>
+    /// <param name="rateOf">Learning rate of a weight.</param>
+    public void Step(int step, Func<string, double> rateOf)
+    {
+        using IDisposable frozen = no_grad();
+        using DisposeScope scope = NewDisposeScope();
+        Tensor[] gradients = [.. _trained.Select(pair => pair.Value.grad ?? throw new InvalidOperationException($"{pair.Key} has no gradient"))];
+        double norm = Math.Sqrt(stack([.. gradients.Select(gradient => gradient.square().sum())]).sum().item<float>());
+        if (!double.IsFinite(norm)) throw new LlavaSpException($"the gradient is not finite at step {step}: lower the learning rate");
+        double clip = Math.Min(1, LargestNorm / (norm + 1e-6));
+        double first = 1 - Math.Pow(Beta1, step + 1), second = 1 - Math.Pow(Beta2, step + 1);
+        // Scalars that only a temporary holds may be collected while the native library reads them.
+        using Scalar clipped = clip, keepFirst = Beta1, addFirst = 1 - Beta1, keepSecond = Beta2, addSecond = 1 - Beta2, correction = second, epsilon = Epsilon;
+        for (int i = 0; i < gradients.Length; i++)
+        {
+            var (name, tensor) = _trained[i];
+            double rate = rateOf(name);
+            using Scalar decay = 1 - (rate * Decay), stride = -rate / first;
+            Tensor gradient = gradients[i].mul_(clipped), mean = Moments[name + First], square = Moments[name + Second];
+            mean.mul_(keepFirst).add_(gradient, addFirst);
+            square.mul_(keepSecond).addcmul_(gradient, gradient, addSecond);
+            // Vectors are norms and biases, which do not decay.
+            if (tensor.dim() > 1) tensor.mul_(decay);
+            tensor.addcdiv_(mean, square.div(correction).sqrt_().add_(epsilon), stride);
+            gradients[i].zero_();
+        }
+    }
+}

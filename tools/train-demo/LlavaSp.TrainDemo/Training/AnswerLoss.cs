@@ -1,0 +1,71 @@
+using LlavaSp.Checkpoints;
+using LlavaSp.TrainDemo.Data;
+using LlavaSp.TrainDemo.Model;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace LlavaSp.TrainDemo.Training;
+
+/// <summary>Answers to packed questions: their loss, and which are right.</summary>
+internal sealed class AnswerLoss(NamedWeights weights, DecoderConfig decoder, LlavaSpNet net, long[] prefix)
+{
+    /// <summary>
+    /// Cross-entropy of the answers' tokens, averaged. A token weighs the less the longer its answer is, so that captions do not outweigh everything.
+    /// </summary>
+    public Tensor Loss(Batch batch, Tensor features)
+    {
+        Tensor logits = Logits(batch, features);
+        PackedAnswer[] answers = [.. batch.Examples.SelectMany(example => example.Questions.Answers)];
+        Tensor targets = tensor(answers.SelectMany(answer => answer.Tokens).ToArray());
+        Tensor share = tensor(answers.SelectMany(answer => answer.Tokens.Select(_ => (float)(1 / Math.Sqrt(answer.Tokens.Length)))).ToArray());
+        return (nn.functional.cross_entropy(logits, targets, reduction: nn.Reduction.None) * share).sum() / share.sum();
+    }
+
+    /// <summary>
+    /// For each answer whether each of its tokens is the likeliest behind the right ones before it, which is to say: whether greedy decoding gives it.
+    /// </summary>
+    public bool[] Right(Batch batch, Tensor features)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        long[] likeliest = Logits(batch, features).argmax(-1).data<long>().ToArray();
+        int at = 0;
+        return [.. batch.Examples.SelectMany(example => example.Questions.Answers).Select(answer =>
+        {
+            at += answer.Tokens.Length;
+            return likeliest.AsSpan(at - answer.Tokens.Length, answer.Tokens.Length).SequenceEqual(answer.Tokens);
+        })];
+    }
+
+    // [all tokens of all answers, vocabulary]: nothing else is predicted.
+    private Tensor Logits(Batch batch, Tensor features)
+    {
+        Tensor images = net.ImageTokens(features);
+        long n = images.shape[0], fixedLength = prefix.Length + images.shape[1], length = fixedLength + batch.Ids.shape[1];
+        Tensor before = Decoder.Embed(weights, tensor(prefix)).unsqueeze(0).expand(n, -1, -1);
+        Tensor x = cat([before, images, Decoder.Embed(weights, batch.Ids)], 1);
+        using Scalar behind = fixedLength;
+        Tensor positions = cat([tensor(Range(fixedLength)).unsqueeze(0).expand(n, -1), batch.Positions + behind], 1);
+        Tensor hidden = Decoder.Forward(weights, decoder, x, positions, Mask(batch, fixedLength, length));
+        long[] rows = [.. batch.Examples.SelectMany((example, row) => example.Questions.Answers.SelectMany(
+            answer => answer.Tokens.Select((_, token) => (row * length) + fixedLength + answer.First + token)))];
+        return Decoder.Logits(weights, hidden.flatten(0, 1).index_select(0, tensor(rows)));
+    }
+
+    // [n, 1, t, t]: a token sees what is before it, of the prefix and of its own question.
+    private static Tensor Mask(Batch batch, long fixedLength, long length)
+    {
+        // The prefix is a segment of its own.
+        Tensor prefix = tensor(Enumerable.Repeat(-2L, (int)fixedLength).ToArray()).unsqueeze(0).expand(batch.Segments.shape[0], -1);
+        Tensor segments = cat([prefix, batch.Segments], 1);
+        Tensor same = segments.unsqueeze(2).eq(segments.unsqueeze(1));
+        Tensor inPrefix = tensor(Range(length).Select(position => position < fixedLength).ToArray()).view(1, 1, length);
+        return same.logical_or(inPrefix).logical_and(ones([length, length], ScalarType.Bool).tril()).unsqueeze(1);
+    }
+
+    private static long[] Range(long count)
+    {
+        var range = new long[count];
+        for (int i = 0; i < range.Length; i++) range[i] = i;
+        return range;
+    }
+}

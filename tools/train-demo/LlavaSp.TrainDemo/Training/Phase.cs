@@ -1,0 +1,99 @@
+using LlavaSp.Backends;
+using LlavaSp.TrainDemo.Model;
+
+namespace LlavaSp.TrainDemo.Training;
+
+/// <summary>Which weights a phase changes.</summary>
+internal enum Learns
+{
+    /// <summary>The vision tower, from what each patch shows.</summary>
+    Vision,
+
+    /// <summary>Everything, from answers and from what each patch shows.</summary>
+    Everything,
+
+    /// <summary>Projector and spatial tokens, from answers: the paper's first stage.</summary>
+    Between,
+
+    /// <summary>Projector, spatial tokens and the decoder's adapters: the paper's second stage.</summary>
+    Adapters,
+}
+
+/// <summary>A part of the training.</summary>
+/// <param name="Name">Its name in files.</param>
+/// <param name="Learns">Which weights change.</param>
+/// <param name="Steps">Steps of the optimizer.</param>
+/// <param name="Pictures">Pictures of a step.</param>
+/// <param name="Rate">Highest learning rate.</param>
+/// <param name="FirstScene">First scene of the training split. All variants see the same.</param>
+internal sealed record Phase(string Name, Learns Learns, int Steps, int Pictures, double Rate, int FirstScene)
+{
+    // What has learned before forgets at the rate of what has not.
+    private const double LearnedAlready = 0.25;
+
+    /// <summary>Steps over which the rate rises; behind them it falls along a cosine.</summary>
+    public int WarmUp => Math.Min(200, Steps / 10);
+
+    /// <summary>Whether the loss of the answers counts.</summary>
+    public bool Reads => Learns != Learns.Vision;
+
+    /// <summary>Whether the loss of what patches show counts.</summary>
+    public bool Sees => Learns is Learns.Vision or Learns.Everything;
+
+    /// <summary>Rate of a weight at a step.</summary>
+    public double RateOf(string name, int step) =>
+        Learns == Learns.Everything && IsVision(name) ? LearnedAlready * RateAt(step) : RateAt(step);
+
+    private double RateAt(int step)
+    {
+        if (step < WarmUp) return Rate * (step + 1) / WarmUp;
+        double done = (step - WarmUp) / (double)Math.Max(1, Steps - WarmUp);
+        return Rate * (0.02 + (0.98 * 0.5 * (1 + Math.Cos(Math.PI * done))));
+    }
+
+    /// <summary>Whether it changes a tensor.</summary>
+    public bool Changes(string name) => Learns switch
+    {
+        Learns.Everything => true,
+        Learns.Vision => IsVision(name),
+        _ => name.Contains(".lora_", StringComparison.Ordinal) || IsBetween(name),
+    };
+
+    private static bool IsVision(string name) =>
+        name.StartsWith(VisionTower.Prefix, StringComparison.Ordinal) || name.StartsWith(PatchHeads.Prefix, StringComparison.Ordinal);
+
+    /// <summary>Whether a tensor lies between vision tower and decoder: upstream's non_lora_trainables.</summary>
+    public static bool IsBetween(string name) =>
+        name.StartsWith("model.mm_projector.", StringComparison.Ordinal) || name.StartsWith("model.conv_", StringComparison.Ordinal)
+        || name.Contains("y_projector.", StringComparison.Ordinal) || name.StartsWith("model.value_projector.", StringComparison.Ordinal);
+}
+
+/// <summary>The phases, and how long each is.</summary>
+internal static class Plan
+{
+    private const int VisionPictures = 32, Pictures = 8;
+
+    /// <summary>The three models.</summary>
+    public static IReadOnlyList<SpatialMode?> Variants { get; } = [null, SpatialMode.Pooling, SpatialMode.Cropping];
+
+    /// <summary>What all models begin with: a vision tower, a projector and a decoder that have learned together, without spatial tokens.</summary>
+    /// <param name="share">1 for the whole training; less for trying it out.</param>
+    public static IReadOnlyList<Phase> Start(double share) =>
+    [
+        new("vision", Learns.Vision, Scaled(3000, share), VisionPictures, 2e-3, 0),
+        new("start", Learns.Everything, Scaled(4000, share), Pictures, 1.5e-3, 100_000),
+    ];
+
+    /// <summary>The paper's two stages of one variant.</summary>
+    public static IReadOnlyList<Phase> Stages(SpatialMode? variant, double share)
+    {
+        string name = variant?.ToString().ToLowerInvariant() ?? "none";
+        return
+        [
+            new($"{name}-stage1", Learns.Between, Scaled(300, share), Pictures, 1e-3, 200_000),
+            new($"{name}-stage2", Learns.Adapters, Scaled(800, share), Pictures, 1e-3, 300_000),
+        ];
+    }
+
+    private static int Scaled(int steps, double share) => Math.Max(2, (int)(steps * share));
+}

@@ -1,0 +1,141 @@
+using System.Diagnostics;
+using System.Globalization;
+using LlavaSp.Checkpoints;
+using LlavaSp.TrainDemo.Data;
+using LlavaSp.TrainDemo.Model;
+using LlavaSp.Worlds.Scenes;
+using Spectre.Console;
+using TorchSharp;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace LlavaSp.TrainDemo.Training;
+
+/// <summary>Runs the phases of a model, each from where it was interrupted.</summary>
+/// <param name="weights">The model.</param>
+/// <param name="decoder">Sizes of its decoder.</param>
+/// <param name="spatial">Its spatial tokens.</param>
+/// <param name="packer">Packs questions.</param>
+/// <param name="padding">Id behind the end of shorter lists.</param>
+/// <param name="log">Gets what is measured.</param>
+/// <param name="states">Folder of the phases' states.</param>
+/// <param name="checkedScenes">Scenes of the validation split that accuracy is measured on.</param>
+internal sealed class Trainer(
+    NamedWeights weights, DecoderConfig decoder, SpatialConfig spatial, QuestionPacker packer, long padding, TrainingLog log, string states, int checkedScenes)
+{
+    private const int LogEvery = 50, SaveEvery = 100, CheckEvery = 500;
+
+    private static readonly Scalar PatchWeight = 0.3;
+
+    private readonly AnswerLoss _answers = new(weights, decoder, new LlavaSpNet(weights, DemoModel.Vision, spatial), packer.Prefix);
+
+    /// <summary>Runs a phase to its end; the weights are then those behind it.</summary>
+    /// <exception cref="OperationCanceledException">Cancelled; the state is saved.</exception>
+    public void Run(Phase phase, ProgressTask progress, CancellationToken cancelled)
+    {
+        var state = new PhaseState(states, phase.Name);
+        (int Step, double Seconds) done = (0, 0);
+        Dictionary<string, Tensor> moments = [];
+        if (state.Find() is { } found) moments = state.Load(done = found, weights);
+        log.Rewind(phase.Name, done.Step);
+        progress.MaxValue(phase.Steps);
+        progress.Value(done.Step);
+        if (done.Step < phase.Steps) Train(phase, progress, state, new Adam(weights, phase.Changes, moments), done, cancelled);
+        foreach (var (name, tensor) in weights.All.ToList()) weights[name] = tensor.detach();
+    }
+
+    private void Train(Phase phase, ProgressTask progress, PhaseState state, Adam optimizer, (int Step, double Seconds) from, CancellationToken cancelled)
+    {
+        long start = Stopwatch.GetTimestamp();
+        double answerLoss = 0, patchLoss = 0;
+        int step = from.Step, since = 0;
+        using var stream = new ExampleStream(
+            packer, Split.Training, phase.FirstScene + (step * phase.Pictures), phase.Steps - step, phase.Pictures);
+        foreach (IReadOnlyList<Example> examples in stream.All())
+        {
+            using (NewDisposeScope())
+            {
+                weights.IsBrief = true;
+                var (answers, patches) = Step(phase, optimizer, new Batch(examples, padding), step);
+                answerLoss += answers;
+                patchLoss += patches;
+            }
+
+            step++;
+            since++;
+            progress.Value(step);
+            bool last = step == phase.Steps;
+            double seconds = from.Seconds + Stopwatch.GetElapsedTime(start).TotalSeconds;
+            if (step % LogEvery == 0 || last)
+            {
+                var entry = new LogEntry(
+                    phase.Name, step, step * phase.Pictures, seconds, phase.Reads ? answerLoss / since : null, phase.Sees ? patchLoss / since : null,
+                    step % CheckEvery == 0 || last ? Check(phase) : null);
+                log.Add(entry);
+                Say(entry, phase);
+                (answerLoss, patchLoss, since) = (0, 0, 0);
+            }
+
+            bool stop = cancelled.IsCancellationRequested;
+            if (step % SaveEvery == 0 || last || stop) state.Save((step, seconds), weights, last ? null : optimizer);
+            if (stop) cancelled.ThrowIfCancellationRequested();
+        }
+    }
+
+    private (double Answers, double Patches) Step(Phase phase, Adam optimizer, Batch batch, int step)
+    {
+        // Without a graph where the tower is not to learn.
+        Tensor features;
+        using (phase.Sees ? null : no_grad()) features = VisionTower.Forward(weights, DemoModel.Vision, DemoModel.VisionLayers, batch.Pictures);
+        Tensor? patches = phase.Sees ? PatchHeads.Loss(weights, features, batch.Labels) : null, answers = phase.Reads ? _answers.Loss(batch, features) : null;
+        Tensor loss = answers is null ? patches! : patches is null ? answers : answers + (patches * PatchWeight);
+        loss.backward();
+        optimizer.Step(step, name => phase.RateOf(name, step));
+        return (answers?.item<float>() ?? 0, patches?.item<float>() ?? 0);
+    }
+
+    /// <summary>Accuracy on scenes of the validation split: of answers by family, of patches by task.</summary>
+    private SortedDictionary<string, double> Check(Phase phase)
+    {
+        using IDisposable frozen = no_grad();
+        weights.IsBrief = false;
+        var counts = new SortedDictionary<string, (double Right, int All)>(StringComparer.Ordinal);
+        using var stream = new ExampleStream(packer, Split.Validation, 0, Math.Max(1, checkedScenes / phase.Pictures), phase.Pictures);
+        foreach (IReadOnlyList<Example> examples in stream.All())
+        {
+            using DisposeScope scope = NewDisposeScope();
+            var batch = new Batch(examples, padding);
+            Tensor features = VisionTower.Forward(weights, DemoModel.Vision, DemoModel.VisionLayers, batch.Pictures);
+            if (phase.Reads)
+            {
+                bool[] right = _answers.Right(batch, features);
+                int at = 0;
+                foreach (PackedAnswer answer in examples.SelectMany(example => example.Questions.Answers))
+                    Count(answer.Question.Family.ToString().ToLowerInvariant(), right[at++] ? 1 : 0);
+            }
+
+            if (!phase.Sees) continue;
+            double[] accuracies = PatchHeads.Accuracy(weights, features, batch.Labels);
+            foreach (PatchTask task in Enum.GetValues<PatchTask>()) Count($"patch {task.ToString().ToLowerInvariant()}", accuracies[(int)task]);
+        }
+
+        return new(counts.ToDictionary(pair => pair.Key, pair => pair.Value.Right / pair.Value.All), StringComparer.Ordinal);
+
+        void Count(string name, double right)
+        {
+            var (before, all) = counts.GetValueOrDefault(name);
+            counts[name] = (before + right, all + 1);
+        }
+    }
+
+    private static void Say(LogEntry entry, Phase phase)
+    {
+        var parts = new List<string> { Invariant($"{entry.Phase}, step {entry.Step} of {phase.Steps}, {entry.Pictures / entry.Seconds:f1} pictures/s") };
+        if (entry.AnswerLoss is { } answers) parts.Add(Invariant($"loss of answers {answers:f3}"));
+        if (entry.PatchLoss is { } patches) parts.Add(Invariant($"of patches {patches:f3}"));
+        if (entry.Accuracy is { } right) parts.Add("right: " + string.Join(", ", right.Select(pair => Invariant($"{pair.Key} {100 * pair.Value:f1} %"))));
+        AnsiConsole.WriteLine(string.Join("; ", parts));
+
+        static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+    }
+}
