@@ -22,18 +22,18 @@ internal static class EvaluationJson
         {
             foreach (QuestionFamily family in evaluation.Families) json.WriteNumber(ReportText.Name(family), scores.QuestionsOf(family));
         });
+        json.WriteString("base_format", evaluation.BaseFormat);
         json.WriteNumber("bootstrap_samples", Bootstrap.Samples);
         Array(json, "bars", evaluation.Bars, bar => WriteBar(json, bar));
         Array(json, "runs", evaluation.Runs, run => WriteRun(json, run));
         Array(json, "variants_less_none", evaluation.VariantDifferences, difference =>
         {
             json.WriteString("variant", difference.Variant);
-            json.WriteString("format", evaluation.BaseFormat);
             Write(json, "mean", difference.Mean);
             json.Object("families", () => WriteFamilies(json, difference.Families));
         });
         Array(json, "held_out_less_others", evaluation.HeldOut, difference => WriteHeldOut(json, difference));
-        Array(json, $"formats_less_{evaluation.BaseFormat}", evaluation.FormatDifferences, difference =>
+        Array(json, "formats_less_base", evaluation.FormatDifferences, difference =>
         {
             WriteName(json, difference.Run);
             Write(json, "mean", difference.Mean);

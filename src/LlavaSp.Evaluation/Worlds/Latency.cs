@@ -30,11 +30,11 @@ public sealed record LatencyStudy(string Shape, bool Published, string Weights, 
     /// <summary>Rounds that count.</summary>
     public int Rounds => Variants[0].Rounds.Count;
 
-    /// <summary>Median time of a variant over that of <see cref="Baseline"/>, with an interval over rounds; null where that was not measured.</summary>
+    /// <summary>Median time of a variant over that of <see cref="Baseline"/>, with an interval over rounds; null for the latter, and where it was not measured.</summary>
     public Interval? RatioOf(VariantLatency variant)
     {
         ArgumentNullException.ThrowIfNull(variant);
-        if (Variants.FirstOrDefault(static candidate => candidate.Variant == Baseline) is not { } none) return null;
+        if (variant.Variant == Baseline || Variants.FirstOrDefault(static candidate => candidate.Variant == Baseline) is not { } none) return null;
         return Bootstrap.Estimate(Rounds, sample => MedianOf(variant, sample) / MedianOf(none, sample));
     }
 

@@ -35,7 +35,7 @@ public sealed class EvalDemoTests : IDisposable
         Assert.Equal(2, json.GetProperty("scenes").GetInt32());
         Assert.Equal(6, json.GetProperty("runs").GetArrayLength());
         Assert.Equal(2, json.GetProperty("variants_less_none").GetArrayLength());
-        Assert.Equal(3, json.GetProperty("formats_less_f32").GetArrayLength());
+        Assert.Equal(3, json.GetProperty("formats_less_base").GetArrayLength());
         Assert.Equal(6, json.GetProperty("devices").GetArrayLength());
         Assert.Equal(0, json.GetProperty("first_token").GetArrayLength());
         Assert.Equal(5, json.GetProperty("bars").GetArrayLength());

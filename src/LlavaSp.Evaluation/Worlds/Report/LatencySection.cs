@@ -26,7 +26,7 @@ internal static class LatencySection
             study.Variants.Select(variant => (string[])
             [
                 variant.Variant, Median(variant, static token => token.Total),
-                variant.Variant != LatencyStudy.Baseline && study.RatioOf(variant) is { } ratio ? ReportText.Ratio(ratio) : "",
+                study.RatioOf(variant) is { } ratio ? ReportText.Ratio(ratio) : "",
                 Median(variant, static token => token.Vision), Median(variant, static token => token.SpatialTokens),
                 Median(variant, static token => token.Projector), Median(variant, static token => token.Prefill),
             ]));
