@@ -38,19 +38,13 @@ internal sealed class BenchRun(LlavaSpModel model, int textTokens, int decodeTok
     /// <summary>One run to warm up, then <paramref name="repeats"/> that count.</summary>
     public IReadOnlyList<StageTiming> Measure(int repeats, Action<int>? progress = null)
     {
-        PreparedImage image = RandomPicture(model);
-        var random = new Random(Seed);
-        int vocabulary = model.Checkpoint.Decoder.VocabularySize;
-        int[] text = [.. Enumerable.Range(0, textTokens).Select(_ => random.Next(3, vocabulary))];
-        int[] ids = [.. text[..(textTokens / 2)], ImageToken.Id, .. text[(textTokens / 2)..]];
-        PromptSequence prompt = PromptSequence.Create(ids, [image], model.Encoder.LengthOf, vocabulary);
+        PromptSequence prompt = Prompt();
         PromptLength = prompt.Length;
-
         var runs = new Dictionary<Stage, List<double>>();
         var firsts = new List<double>();
         for (int run = 0; run <= repeats; run++)
         {
-            StageTimes times = Once(prompt);
+            StageTimes times = Once(prompt, decodeTokens);
             progress?.Invoke(run);
             if (run == 0) continue;
             foreach (Stage stage in Enum.GetValues<Stage>().Where(stage => times[stage] > 0))
@@ -59,23 +53,44 @@ internal sealed class BenchRun(LlavaSpModel model, int textTokens, int decodeTok
                 list.Add(stage == Stage.Decode ? times[stage] / decodeTokens : times[stage]);
             }
 
-            firsts.Add(times[Stage.Vision] + times[Stage.SpatialTokens] + times[Stage.Projector] + times[Stage.Prefill]);
+            firsts.Add(FirstTokenOf(times));
         }
 
         FirstToken = StageTiming.Of(Stage.Prefill, firsts);
-        PromptSequence single = PromptSequence.Create(text[..1], [], model.Encoder.LengthOf, vocabulary);
-        EmptyCacheDecode = StageTiming.Of(Stage.Decode, [.. Enumerable.Range(0, repeats).Select(_ => Once(single)[Stage.Decode] / decodeTokens)]);
+        PromptSequence single = PromptSequence.Create(Text()[..1], [], model.Encoder.LengthOf, model.Checkpoint.Decoder.VocabularySize);
+        EmptyCacheDecode = StageTiming.Of(Stage.Decode, [.. Enumerable.Range(0, repeats).Select(_ => Once(single, decodeTokens)[Stage.Decode] / decodeTokens)]);
         return [.. runs.OrderBy(entry => entry.Key).Select(entry => StageTiming.Of(entry.Key, entry.Value))];
     }
 
-    private StageTimes Once(PromptSequence prompt)
+    /// <summary>One run to the first logits, for callers that let models take turns.</summary>
+    public StageTimes Prefill() => Once(Prompt(), 0);
+
+    /// <summary>Milliseconds to the first token: vision to prefill.</summary>
+    public static double FirstTokenOf(StageTimes times) => times[Stage.Vision] + times[Stage.SpatialTokens] + times[Stage.Projector] + times[Stage.Prefill];
+
+    private int[] Text()
+    {
+        var random = new Random(Seed);
+        return [.. Enumerable.Range(0, textTokens).Select(_ => random.Next(3, model.Checkpoint.Decoder.VocabularySize))];
+    }
+
+    private PromptSequence Prompt()
+    {
+        int[] text = Text();
+        int[] ids = [.. text[..(textTokens / 2)], ImageToken.Id, .. text[(textTokens / 2)..]];
+        return PromptSequence.Create(ids, [RandomPicture(model)], model.Encoder.LengthOf, model.Checkpoint.Decoder.VocabularySize);
+    }
+
+    private StageTimes Once(PromptSequence prompt, int steps)
     {
         var times = new StageTimes();
         using var runner = new SequenceRunner(
-            model.Backend, model.Checkpoint.Decoder, model.Decoder, model.Encoder, prompt.Length + decodeTokens, model.KvFormat);
+            model.Backend, model.Checkpoint.Decoder, model.Decoder, model.Encoder, prompt.Length + steps, model.KvFormat);
         runner.Prefill(prompt, times);
+        // Waits for a device that works on its own; where tokens are decoded, their choice does.
+        if (steps == 0) model.Backend.Argmax(runner.Logits);
         runner.Timer.Begin();
-        for (int i = 0; i < decodeTokens; i++) runner.Step(model.Backend.Argmax(runner.Logits));
+        for (int i = 0; i < steps; i++) runner.Step(model.Backend.Argmax(runner.Logits));
         runner.Timer.End(Stage.Decode);
         runner.Timer.Settle();
         return times;

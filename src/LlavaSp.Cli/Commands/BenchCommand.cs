@@ -15,6 +15,8 @@ internal static class BenchCommand
 {
     private const string None = "none";
 
+    private const int MostCount = 3000;
+
     public static Command Create()
     {
         var command = new Command("bench", "Time the real graph on random weights of a published shape, beside what this machine can do at best");
@@ -32,14 +34,14 @@ internal static class BenchCommand
             Description = "Write the random weights as a checkpoint (without a tokenizer) and time nothing",
             HelpName = "DIR",
         };
-        Option<int> text = Count("--prompt-tokens", 40, "Text tokens of the prompt, beside the picture");
-        Option<int> decode = Count("--decode", 16, "Tokens to decode");
+        Option<int> text = Choices.Count("--prompt-tokens", 40, MostCount, "Text tokens of the prompt, beside the picture");
+        Option<int> decode = Choices.Count("--decode", 16, MostCount, "Tokens to decode");
         var layers = new Option<int?>("--decoder-layers")
         {
             Description = "Only so many layers of the decoder, for stages that are not the decoder's [default: all]",
             HelpName = "N",
         };
-        Option<int> repeats = Count("--repeat", 3, "Runs after one to warm up; the median counts");
+        Option<int> repeats = Choices.Count("--repeat", 3, MostCount, "Runs after one to warm up; the median counts");
         Option<bool> json = Choices.Json();
         command.Add(shape);
         command.Add(variant);
@@ -116,17 +118,4 @@ internal static class BenchCommand
 
     private static WeightFormat WeightsOf(LlavaSpModel model, Generation.Stage stage) =>
         stage is Generation.Stage.Vision or Generation.Stage.Projector ? model.VisionWeights : model.Weights;
-
-    private static Option<int> Count(string name, int value, string description) => new(name)
-    {
-        Description = description,
-        HelpName = "N",
-        DefaultValueFactory = _ => value,
-        CustomParser = result =>
-        {
-            if (result.Tokens.Count == 1 && int.TryParse(result.Tokens[0].Value, out int count) && count is >= 1 and <= 3000) return count;
-            result.AddError($"{name}: give a number from 1 to 3000");
-            return value;
-        },
-    };
 }

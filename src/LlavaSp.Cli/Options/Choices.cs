@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Globalization;
 
 namespace LlavaSp.Cli.Options;
 
@@ -43,6 +44,28 @@ internal static class Choices
             }
         },
     };
+
+    /// <summary>A number from 1 on.</summary>
+    public static Option<int> Count(string name, int fallback, int most, string description) => new(name)
+    {
+        Description = description,
+        HelpName = "N",
+        DefaultValueFactory = _ => fallback,
+        CustomParser = result =>
+        {
+            if (result.Tokens.Count == 1 && int.TryParse(result.Tokens[0].Value, NumberStyles.None, CultureInfo.InvariantCulture, out int count)
+                && count >= 1 && count <= most) return count;
+            result.AddError($"{name}: give a number from 1 to {most}");
+            return fallback;
+        },
+    };
+
+    /// <summary>Several values between commas, each at most once.</summary>
+    public static Option<T[]?> List<T>(string name, string description, string helpName, Func<string, T> parse) => Parsed<T[]?>(name, description, helpName, text =>
+    {
+        T[] values = [.. text.Split(',', StringSplitOptions.TrimEntries).Select(parse)];
+        return values.Distinct().Count() == values.Length ? values : throw new LlavaSpException("a value stands there twice");
+    });
 
     /// <summary>A text option that may stand several times, one value each.</summary>
     public static Option<string[]> Repeated(string name, string description, string helpName) => new(name)

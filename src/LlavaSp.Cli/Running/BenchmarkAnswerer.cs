@@ -11,10 +11,7 @@ namespace LlavaSp.Cli.Running;
 /// </summary>
 internal sealed class BenchmarkAnswerer(LoadedModel model, PictureFolder pictures) : IDisposable
 {
-    // A new session forgets the picture: room for questions that are a little longer than the first.
-    private const int Slack = 128;
-
-    private LlavaSpSession? _session;
+    private readonly AnswerSession _session = new(model);
     private (string Path, PreparedImage Image)? _last;
 
     /// <summary>The answer's text.</summary>
@@ -26,7 +23,7 @@ internal sealed class BenchmarkAnswerer(LoadedModel model, PictureFolder picture
             PreparedImage[] images = question.ImageBytes is { } bytes ? [Prepare(bytes)] : pictures.PathOf(question) is { } path ? [Prepare(path)] : [];
             string text = Question.WithPictures(question.Text + question.Instruction, images.Length, model.Model.Checkpoint.Multimodal.UseStartEnd);
             GenerationRequest request = model.Request([text, null], images);
-            return SessionFor(request).Generate(request, cancellationToken: cancellationToken).Text;
+            return _session.Answer(request, cancellationToken).Text;
         }
         catch (Exception e) when (e is ImageException or PromptException)
         {
@@ -34,7 +31,7 @@ internal sealed class BenchmarkAnswerer(LoadedModel model, PictureFolder picture
         }
     }
 
-    public void Dispose() => _session?.Dispose();
+    public void Dispose() => _session.Dispose();
 
     private PreparedImage Prepare(string path)
     {
@@ -44,16 +41,4 @@ internal sealed class BenchmarkAnswerer(LoadedModel model, PictureFolder picture
 
     // What the cache knows of a picture is its content: two rows with the same one share it all the same.
     private PreparedImage Prepare(byte[] bytes) => model.Model.Prepare(ImageDecoder.Decode(bytes, applyExifOrientation: model.Settings.Exif));
-
-    private LlavaSpSession SessionFor(GenerationRequest request)
-    {
-        if (_session is not null && _session.ContextLength >= Needed(_session, request)) return _session;
-        _session?.Dispose();
-        _session = null;
-        return _session = model.SessionFor(request with { MaxNewTokens = (int)Math.Min(int.MaxValue, (long)request.MaxNewTokens + Slack) });
-    }
-
-    // A prompt beyond the model's context is left to the session, which says so.
-    private long Needed(LlavaSpSession session, GenerationRequest request) =>
-        Math.Min(model.Model.Checkpoint.Decoder.ContextLength, (long)session.LengthOf(request) + request.MaxNewTokens);
 }
