@@ -48,8 +48,8 @@ internal static class EvalDemoCommand
             [models, scenes, variants, formats, devices, deviceScenes, threads, noLatency, shape, layers, rounds, output, json]) command.Add(option);
         command.SetAction(parsed => Run(
             new DemoSettings(
-                parsed.GetValue(models)!, parsed.GetValue(scenes), parsed.GetValue(variants) ?? DemoModels.Variants,
-                parsed.GetValue(formats) ?? [.. FormatNames.Select(WeightFormat.Parse)], parsed.GetValue(devices) ?? ["cpu"], parsed.GetValue(deviceScenes),
+                parsed.GetValue(models)!, parsed.GetValue(scenes), parsed.Given(variants) ?? DemoModels.Variants,
+                parsed.Given(formats) ?? [.. FormatNames.Select(WeightFormat.Parse)], parsed.Given(devices) ?? ["cpu"], parsed.GetValue(deviceScenes),
                 parsed.GetValue(threads),
                 parsed.GetValue(noLatency) ? null : new LatencySettings(parsed.GetValue(shape)!, parsed.GetValue(layers), parsed.GetValue(rounds))),
             parsed.GetValue(output), parsed.GetValue(json)));

@@ -36,8 +36,7 @@ internal static class TraceCommand
         command.SetAction(parsed =>
         {
             ModelLocation model = location.Read(parsed)!;
-            // An option of a list that was not given has an empty list.
-            int[]? given = parsed.GetResult(ids) is { Implicit: false } ? parsed.GetValue(ids) : null;
+            int[]? given = parsed.Given(ids);
             return Run(new Request(
                 model, runtime.Read(parsed), parsed.GetValue(images)!, parsed.Value(exif, false), given, parsed.GetValue(prompt),
                 template.Read(parsed, model.Model), parsed.GetValue(steps), parsed.GetValue(output)!, parsed.GetValue(only), parsed.GetValue(json),

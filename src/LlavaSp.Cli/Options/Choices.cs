@@ -67,6 +67,9 @@ internal static class Choices
         return values.Distinct().Count() == values.Length ? values : throw new LlavaSpException("a value stands there twice");
     });
 
+    /// <summary>The values of a list that was given; null for one that was not, whose own value is an empty list.</summary>
+    public static T[]? Given<T>(this ParseResult parsed, Option<T[]?> option) => parsed.GetResult(option) is { Implicit: false } ? parsed.GetValue(option) : null;
+
     /// <summary>A text option that may stand several times, one value each.</summary>
     public static Option<string[]> Repeated(string name, string description, string helpName) => new(name)
     {

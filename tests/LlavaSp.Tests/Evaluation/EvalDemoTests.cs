@@ -63,7 +63,7 @@ public sealed class EvalDemoTests : IDisposable
         Assert.Contains("not measured", result.Output, StringComparison.Ordinal);
         Assert.Contains("e.md: written", result.Output, StringComparison.Ordinal);
         string text = File.ReadAllText(_output["e.md"]);
-        Assert.Contains("**demo size**, weights int4:64 (vision tower and projector int8:128), 2 rounds.", text, StringComparison.Ordinal);
+        Assert.Contains("**demo size**, weights int4:64 (vision tower and projector int8:64), 2 rounds.", text, StringComparison.Ordinal);
         Assert.Contains("](e-latency.svg)", text, StringComparison.Ordinal);
         Assert.True(File.Exists(_output["e-latency.svg"]));
     }

@@ -8,7 +8,11 @@ namespace LlavaSp.Evaluation.Worlds.Report;
 /// <summary>Bars by category, of several series beside each other or on top of each other.</summary>
 internal sealed class BarChart
 {
-    private const int Width = 900, Height = 420;
+    // A renderer's sans-serif may be wider than the one that the library measures with.
+    private const int Width = 900, Height = 420, LegendRoom = 40;
+
+    // The legend is cut off where its text was measured to end.
+    private const string Slack = "\u00A0\u00A0\u00A0\u00A0\u00A0\u00A0\u00A0\u00A0";
 
     // Share of a category's room that bars take.
     private const double Filled = 0.8;
@@ -38,8 +42,8 @@ internal sealed class BarChart
     /// <param name="limit">Upper end of the axis; null leaves it to the bars.</param>
     public string Svg(double? limit = null)
     {
-        var model = new PlotModel { Title = _title, TitleFontSize = 15, DefaultFont = "sans-serif", Background = OxyColors.White };
-        model.Legends.Add(new Legend { LegendPlacement = LegendPlacement.Outside, LegendPosition = LegendPosition.RightTop });
+        var model = new PlotModel { Title = _title, TitleFontSize = 15, DefaultFont = "Arial", Background = OxyColors.White, Padding = new OxyThickness(8, 14, LegendRoom, 8) };
+        model.Legends.Add(new Legend { LegendPlacement = LegendPlacement.Outside, LegendPosition = LegendPosition.RightTop, LegendLineSpacing = 6 });
         var categories = new CategoryAxis { Position = AxisPosition.Bottom };
         categories.Labels.AddRange(_categories);
         model.Axes.Add(categories);
@@ -55,7 +59,7 @@ internal sealed class BarChart
         });
         DrawBeside(model);
         DrawOnTop(model);
-        return new SvgExporter { Width = Width, Height = Height }.ExportToString(model);
+        return new SvgExporter { Width = Width, Height = Height, UseVerticalTextAlignmentWorkaround = true }.ExportToString(model);
     }
 
     private void DrawBeside(PlotModel model)
@@ -97,7 +101,7 @@ internal sealed class BarChart
 
     private static RectangleBarSeries Add(PlotModel model, string name, int index)
     {
-        var bars = new RectangleBarSeries { Title = name, FillColor = Colours[index % Colours.Length], StrokeThickness = 0 };
+        var bars = new RectangleBarSeries { Title = name + Slack, FillColor = Colours[index % Colours.Length], StrokeThickness = 0 };
         model.Series.Add(bars);
         return bars;
     }
