@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using LlavaSp.TrainDemo.Model;
 using LlavaSp.Worlds;
+using LlavaSp.Worlds.Questions;
 using LlavaSp.Worlds.Rendering;
 using LlavaSp.Worlds.Scenes;
 
@@ -61,7 +62,9 @@ internal sealed class ExampleStream : IDisposable
     public static Example Draw(QuestionPacker packer, Split split, int index)
     {
         Scene scene = World.Scene(split, index);
+        // Two rounds ask about other objects; what they have in common is asked once.
+        Question[] questions = [.. World.Questions(split, index).Concat(World.Questions(split, index, round: 1)).DistinctBy(question => question.Text)];
         return new Example(
-            SceneRenderer.Render(scene), PatchLabels.Of(scene, DemoModel.Vision.PatchSize), packer.Pack(World.Questions(split, index), new Random(index)));
+            SceneRenderer.Render(scene), PatchLabels.Of(scene, DemoModel.Vision.PatchSize), packer.Pack(questions, new Random(index)));
     }
 }

@@ -24,8 +24,8 @@ internal sealed class QuestionPacker(LlavaTokenizer tokenizer)
 {
     private const string Template = "vicuna_v1";
 
-    // Of ten questions of existence that a scene has, three; of the others, nearly all.
-    private const int MostExistence = 3, MostOthers = 9;
+    // Of ten questions of existence that a scene has, four; of the others, nearly all.
+    private const int MostExistence = 4, MostOthers = 14;
 
     /// <summary>What stands before the picture in every prompt.</summary>
     public long[] Prefix { get; } = [.. Encode(tokenizer, "x", "x").TakeWhile(id => id != ImageToken.Id)];

@@ -46,6 +46,7 @@ internal static class Decoder
         Tensor q = Rotate(Heads(qkv[0], sizes.Heads)), k = Rotate(Heads(qkv[1], sizes.KvHeads)), v = Heads(qkv[2], sizes.KvHeads);
         int share = sizes.Heads / sizes.KvHeads;
         if (share > 1) (k, v) = (k.repeat_interleave(share, 1), v.repeat_interleave(share, 1));
+        (q, k, v) = (weights.Operand(q), weights.Operand(k), weights.Operand(v));
         Tensor attention = nn.functional.scaled_dot_product_attention(q, k, v, mask, 0, mask is null);
         return weights.Linear(at + "o_proj", attention.transpose(1, 2).flatten(2));
 

@@ -30,6 +30,15 @@ internal sealed class NamedWeights
     /// <summary>Whether there is one.</summary>
     public bool Has(string name) => _tensors.ContainsKey(name);
 
+    /// <summary>The same weights in the same memory, as leaves of a graph of their own.</summary>
+    /// <param name="learns">Whether a weight is to have a gradient.</param>
+    public NamedWeights Replica(Func<string, bool> learns)
+    {
+        var replica = new NamedWeights { LoraScale = LoraScale };
+        foreach (var (name, tensor) in _tensors) replica[name] = tensor.detach().requires_grad_(learns(name));
+        return replica;
+    }
+
     /// <summary>Takes one away.</summary>
     public void Remove(string name) => _tensors.Remove(name);
 
@@ -46,13 +55,15 @@ internal sealed class NamedWeights
         return [.. modules.Zip(parts, (module, part) => Adapted(module, x, part))];
     }
 
+    /// <summary>What a product or an attention takes: bfloat16 where <see cref="IsBrief"/>.</summary>
+    public Tensor Operand(Tensor x) => IsBrief ? x.to(ScalarType.BFloat16) : x;
+
     /// <summary>LayerNorm over the last dimension.</summary>
     public Tensor LayerNorm(string module, Tensor x, float epsilon) =>
         nn.functional.layer_norm(x, [x.shape[^1]], this[$"{module}.weight"], this[$"{module}.bias"], epsilon);
 
-    private Tensor Product(Tensor x, Tensor weight, Tensor? bias) => IsBrief
-        ? nn.functional.linear(x.to(ScalarType.BFloat16), weight.to(ScalarType.BFloat16), bias?.to(ScalarType.BFloat16)).to(ScalarType.Float32)
-        : nn.functional.linear(x, weight, bias);
+    private Tensor Product(Tensor x, Tensor weight, Tensor? bias) =>
+        nn.functional.linear(Operand(x), Operand(weight), bias is null ? null : Operand(bias)).to(ScalarType.Float32);
 
     private Tensor Adapted(string module, Tensor x, Tensor y)
     {

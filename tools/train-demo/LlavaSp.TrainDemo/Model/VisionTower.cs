@@ -40,6 +40,6 @@ internal static class VisionTower
         Tensor inner = weights.Linear(at + "mlp.fc1", weights.LayerNorm(at + "layer_norm2", x, sizes.NormEpsilon));
         return x + weights.Linear(at + "mlp.fc2", sizes.Activation == Activation.Gelu ? nn.functional.gelu(inner) : inner * sigmoid(inner * Slope));
 
-        Tensor Heads(Tensor part) => part.reshape(x.shape[0], x.shape[1], sizes.Heads, -1).transpose(1, 2);
+        Tensor Heads(Tensor part) => weights.Operand(part.reshape(x.shape[0], x.shape[1], sizes.Heads, -1).transpose(1, 2));
     }
 }

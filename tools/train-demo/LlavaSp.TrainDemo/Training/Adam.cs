@@ -15,14 +15,13 @@ internal sealed class Adam
 
     private readonly List<KeyValuePair<string, Tensor>> _trained;
 
-    /// <summary>Makes the weights that it is to change leaves of the graph, and all others constants.</summary>
+    /// <summary>An optimizer of some of the weights.</summary>
     /// <param name="weights">The model.</param>
     /// <param name="changes">Whether it is to change a weight.</param>
     /// <param name="moments">Those of an interrupted phase; empty at its begin.</param>
     public Adam(NamedWeights weights, Func<string, bool> changes, Dictionary<string, Tensor> moments)
     {
         Moments = moments;
-        foreach (var (name, tensor) in weights.All.ToList()) weights[name] = tensor.detach().requires_grad_(changes(name));
         _trained = [.. weights.All.Where(pair => changes(pair.Key))];
         foreach (var (name, tensor) in _trained)
         {
@@ -37,14 +36,16 @@ internal sealed class Adam
     /// <summary>Numbers that it changes.</summary>
     public long Count => _trained.Sum(pair => pair.Value.numel());
 
-    /// <summary>One step along the gradients, which it then forgets.</summary>
+    /// <summary>One step along the mean of the gradients of replicas of the weights, which then forget theirs.</summary>
     /// <param name="step">Steps done before.</param>
     /// <param name="rateOf">Learning rate of a weight.</param>
-    public void Step(int step, Func<string, double> rateOf)
+    /// <param name="replicas">Weights in the same memory, each with gradients of its own.</param>
+    public void Step(int step, Func<string, double> rateOf, IReadOnlyList<NamedWeights> replicas)
     {
         using IDisposable frozen = no_grad();
         using DisposeScope scope = NewDisposeScope();
-        Tensor[] gradients = [.. _trained.Select(pair => pair.Value.grad ?? throw new InvalidOperationException($"{pair.Key} has no gradient"))];
+        using Scalar count = replicas.Count;
+        Tensor[] gradients = [.. _trained.Select(pair => replicas.Select(replica => GradientOf(replica, pair.Key)).Aggregate((sum, other) => sum.add_(other)).div_(count))];
         double norm = Math.Sqrt(stack([.. gradients.Select(gradient => gradient.square().sum())]).sum().item<float>());
         if (!double.IsFinite(norm)) throw new LlavaSpException($"the gradient is not finite at step {step}: lower the learning rate");
         double clip = Math.Min(1, LargestNorm / (norm + 1e-6));
@@ -62,7 +63,10 @@ internal sealed class Adam
             // Vectors are norms and biases, which do not decay.
             if (tensor.dim() > 1) tensor.mul_(decay);
             tensor.addcdiv_(mean, square.div(correction).sqrt_().add_(epsilon), stride);
-            gradients[i].zero_();
+            foreach (NamedWeights replica in replicas) GradientOf(replica, name).zero_();
         }
     }
+
+    private static Tensor GradientOf(NamedWeights replica, string name) =>
+        replica[name].grad ?? throw new InvalidOperationException($"{name} has no gradient");
 }

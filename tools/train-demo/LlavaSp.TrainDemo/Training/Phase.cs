@@ -81,7 +81,7 @@ internal static class Plan
     public static IReadOnlyList<Phase> Start(double share) =>
     [
         new("vision", Learns.Vision, Scaled(3000, share), VisionPictures, 2e-3, 0),
-        new("start", Learns.Everything, Scaled(4000, share), Pictures, 1.5e-3, 100_000),
+        new("start", Learns.Everything, Scaled(6000, share), Pictures, 2e-3, 100_000),
     ];
 
     /// <summary>The paper's two stages of one variant.</summary>

@@ -25,9 +25,11 @@ internal sealed class Trainer(
 {
     private const int LogEvery = 50, SaveEvery = 100, CheckEvery = 500;
 
-    private static readonly Scalar PatchWeight = 0.3;
+    // Each part of a batch on a thread of its own, without threads inside of operations: most are too small to be shared. A constant, so that the sums
+    // are the same on every number of processors.
+    private const int Parts = 2;
 
-    private readonly AnswerLoss _answers = new(weights, decoder, new LlavaSpNet(weights, DemoModel.Vision, spatial), packer.Prefix);
+    private static readonly Scalar PatchWeight = 0.3;
 
     /// <summary>Runs a phase to its end; the weights are then those behind it.</summary>
     /// <exception cref="OperationCanceledException">Cancelled; the state is saved.</exception>
@@ -47,20 +49,24 @@ internal sealed class Trainer(
     private void Train(Phase phase, ProgressTask progress, PhaseState state, Adam optimizer, (int Step, double Seconds) from, CancellationToken cancelled)
     {
         long start = Stopwatch.GetTimestamp();
+        NamedWeights[] replicas = [.. Enumerable.Range(0, Parts).Select(_ => weights.Replica(phase.Changes))];
+        foreach (NamedWeights replica in replicas) replica.IsBrief = true;
         double answerLoss = 0, patchLoss = 0;
         int step = from.Step, since = 0;
         using var stream = new ExampleStream(
             packer, Split.Training, phase.FirstScene + (step * phase.Pictures), phase.Steps - step, phase.Pictures);
         foreach (IReadOnlyList<Example> examples in stream.All())
         {
-            using (NewDisposeScope())
+            set_num_threads(1);
+            var parts = new (double Answers, double Patches)[Parts];
+            Parallel.For(0, Parts, new ParallelOptions { MaxDegreeOfParallelism = Parts }, part =>
             {
-                weights.IsBrief = true;
-                var (answers, patches) = Step(phase, optimizer, new Batch(examples, padding), step);
-                answerLoss += answers;
-                patchLoss += patches;
-            }
-
+                int count = examples.Count / Parts;
+                parts[part] = Gradients(phase, replicas[part], [.. examples.Skip(part * count).Take(count)]);
+            });
+            optimizer.Step(step, name => phase.RateOf(name, step), replicas);
+            answerLoss += parts.Average(part => part.Answers);
+            patchLoss += parts.Average(part => part.Patches);
             step++;
             since++;
             progress.Value(step);
@@ -82,23 +88,28 @@ internal sealed class Trainer(
         }
     }
 
-    private (double Answers, double Patches) Step(Phase phase, Adam optimizer, Batch batch, int step)
+    // Adds to the replica's gradients.
+    private (double Answers, double Patches) Gradients(Phase phase, NamedWeights replica, IReadOnlyList<Example> examples)
     {
+        using DisposeScope scope = NewDisposeScope();
+        var batch = new Batch(examples, padding);
         // Without a graph where the tower is not to learn.
         Tensor features;
-        using (phase.Sees ? null : no_grad()) features = VisionTower.Forward(weights, DemoModel.Vision, DemoModel.VisionLayers, batch.Pictures);
-        Tensor? patches = phase.Sees ? PatchHeads.Loss(weights, features, batch.Labels) : null, answers = phase.Reads ? _answers.Loss(batch, features) : null;
+        using (phase.Sees ? null : no_grad()) features = VisionTower.Forward(replica, DemoModel.Vision, DemoModel.VisionLayers, batch.Pictures);
+        Tensor? patches = phase.Sees ? PatchHeads.Loss(replica, features, batch.Labels) : null, answers = phase.Reads ? Answers(replica).Loss(batch, features) : null;
         Tensor loss = answers is null ? patches! : patches is null ? answers : answers + (patches * PatchWeight);
         loss.backward();
-        optimizer.Step(step, name => phase.RateOf(name, step));
         return (answers?.item<float>() ?? 0, patches?.item<float>() ?? 0);
     }
+
+    private AnswerLoss Answers(NamedWeights of) => new(of, decoder, new LlavaSpNet(of, DemoModel.Vision, spatial), packer.Prefix);
 
     /// <summary>Accuracy on scenes of the validation split: of answers by family, of patches by task.</summary>
     private SortedDictionary<string, double> Check(Phase phase)
     {
         using IDisposable frozen = no_grad();
-        weights.IsBrief = false;
+        set_num_threads(Environment.ProcessorCount);
+        AnswerLoss answerLoss = Answers(weights);
         var counts = new SortedDictionary<string, (double Right, int All)>(StringComparer.Ordinal);
         using var stream = new ExampleStream(packer, Split.Validation, 0, Math.Max(1, checkedScenes / phase.Pictures), phase.Pictures);
         foreach (IReadOnlyList<Example> examples in stream.All())
@@ -108,7 +119,7 @@ internal sealed class Trainer(
             Tensor features = VisionTower.Forward(weights, DemoModel.Vision, DemoModel.VisionLayers, batch.Pictures);
             if (phase.Reads)
             {
-                bool[] right = _answers.Right(batch, features);
+                bool[] right = answerLoss.Right(batch, features);
                 int at = 0;
                 foreach (PackedAnswer answer in examples.SelectMany(example => example.Questions.Answers))
                     Count(answer.Question.Family.ToString().ToLowerInvariant(), right[at++] ? 1 : 0);
