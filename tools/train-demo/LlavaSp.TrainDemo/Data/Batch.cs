@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 namespace LlavaSp.TrainDemo.Data;
 
 /// <summary>One scene, ready to learn from.</summary>
-internal sealed record Example(RgbImage Picture, long[][] Labels, PackedQuestions Questions);
+internal sealed record Example(RgbImage Picture, PatchOwners Owners, long[][] Labels, PackedQuestions Questions);
 
 /// <summary>Several scenes as tensors; n pictures, s the longest list of ids behind the picture.</summary>
 internal sealed class Batch

@@ -64,7 +64,7 @@ internal sealed class ExampleStream : IDisposable
         Scene scene = World.Scene(split, index);
         // Two rounds ask about other objects; what they have in common is asked once.
         Question[] questions = [.. World.Questions(split, index).Concat(World.Questions(split, index, round: 1)).DistinctBy(question => question.Text)];
-        return new Example(
-            SceneRenderer.Render(scene), PatchLabels.Of(scene, DemoModel.Vision.PatchSize), packer.Pack(questions, new Random(index)));
+        var owners = new PatchOwners(scene, DemoModel.Vision.PatchSize);
+        return new Example(SceneRenderer.Render(scene), owners, PatchLabels.Of(scene, owners), packer.Pack(scene, questions, new Random(index)));
     }
 }

@@ -1,5 +1,6 @@
 using LlavaSp.Text;
 using LlavaSp.Worlds.Questions;
+using LlavaSp.Worlds.Scenes;
 
 namespace LlavaSp.TrainDemo.Data;
 
@@ -11,7 +12,8 @@ namespace LlavaSp.TrainDemo.Data;
 /// <param name="Positions">Position of each id behind the prefix, from 0 in every question.</param>
 /// <param name="Segments">Which question each id belongs to.</param>
 /// <param name="Answers">The answers' places.</param>
-internal sealed record PackedQuestions(List<long> Ids, List<long> Positions, List<long> Segments, List<PackedAnswer> Answers);
+/// <param name="Gazes">Where positions should look.</param>
+internal sealed record PackedQuestions(List<long> Ids, List<long> Positions, List<long> Segments, List<PackedAnswer> Answers, List<Gaze> Gazes);
 
 /// <summary>Where an answer is to be predicted.</summary>
 /// <param name="Question">The question.</param>
@@ -31,25 +33,25 @@ internal sealed class QuestionPacker(LlavaTokenizer tokenizer)
     public long[] Prefix { get; } = [.. Encode(tokenizer, "x", "x").TakeWhile(id => id != ImageToken.Id)];
 
     /// <summary>Some of a scene's questions, drawn by lot.</summary>
-    public PackedQuestions Pack(IReadOnlyList<Question> questions, Random random)
+    public PackedQuestions Pack(Scene scene, IReadOnlyList<Question> questions, Random random)
     {
         Question[] mixed = [.. questions];
         random.Shuffle(mixed);
-        return PackAll([
+        return PackAll(scene, [
             .. mixed.Where(question => question.Family == QuestionFamily.Existence).Take(MostExistence),
             .. mixed.Where(question => question.Family != QuestionFamily.Existence).Take(MostOthers),
         ]);
     }
 
-    /// <summary>These questions.</summary>
-    public PackedQuestions PackAll(IReadOnlyList<Question> questions)
+    private PackedQuestions PackAll(Scene scene, IReadOnlyList<Question> questions)
     {
-        var packed = new PackedQuestions([], [], [], []);
+        var packed = new PackedQuestions([], [], [], [], []);
         for (int segment = 0; segment < questions.Count; segment++)
         {
             Question question = questions[segment];
             long[] asked = BehindPicture(Encode(tokenizer, question.Text, null)), whole = BehindPicture(Encode(tokenizer, question.Text, question.Answer));
             if (!whole.AsSpan().StartsWith(asked)) throw new InvalidOperationException($"the answer changes the question's tokens: {question.Text} {question.Answer}");
+            packed.Gazes.AddRange(Gaze.Of([.. whole.Select(id => tokenizer.TokenText((int)id).Trim('\u2581', ' '))], asked.Length, packed.Ids.Count, scene));
             packed.Answers.Add(new PackedAnswer(question, packed.Ids.Count + asked.Length - 1, whole[asked.Length..]));
             for (int i = 0; i < whole.Length - 1; i++)
             {

@@ -1,4 +1,3 @@
-using LlavaSp.Worlds.Rendering;
 using LlavaSp.Worlds.Scenes;
 
 namespace LlavaSp.TrainDemo.Data;
@@ -36,11 +35,6 @@ internal static class PatchLabels
     /// <summary>Every character that can be written on an object.</summary>
     private const string Marks = "0123456789" + SceneMaker.Letters;
 
-    private const int Side = SceneRenderer.DefaultSide;
-
-    // Of a patch's pixels: from a quarter on it shows the object; less is too close to call.
-    private const float LeastShare = 0.25f;
-
     // Half the height of what is written, with its plate, by size.
     private const float SmallMark = 0.034f, LargeMark = 0.048f;
 
@@ -56,24 +50,13 @@ internal static class PatchLabels
 
     /// <summary>Labels [tasks, grid * grid].</summary>
     /// <param name="scene">The scene.</param>
-    /// <param name="patch">Side of a patch in pixels.</param>
-    public static long[][] Of(Scene scene, int patch)
+    /// <param name="owners">Which object each patch shows.</param>
+    public static long[][] Of(Scene scene, PatchOwners owners)
     {
-        int grid = Side / patch;
-        byte[] mask = IdMask.Draw(scene, Side);
-        long[][] labels = [.. Enum.GetValues<PatchTask>().Select(_ => new long[grid * grid])];
-        Span<int> pixels = stackalloc int[scene.Objects.Count + 1];
-        for (int cell = 0; cell < grid * grid; cell++)
-        {
-            pixels.Clear();
-            for (int i = 0; i < patch * patch; i++)
-                pixels[mask[((((cell / grid) * patch) + (i / patch)) * Side) + ((cell % grid) * patch) + (i % patch)]]++;
-            int most = 1;
-            for (int id = 2; id < pixels.Length; id++)
-                if (pixels[id] > pixels[most]) most = id;
-            Set(labels, cell, pixels[most] >= LeastShare * patch * patch ? scene.Objects[most - 1] : null, pixels[0] == patch * patch, grid);
-        }
-
+        int grid = owners.Grid;
+        long[][] labels = [.. Enum.GetValues<PatchTask>().Select(_ => new long[owners.Count])];
+        for (int cell = 0; cell < owners.Count; cell++)
+            Set(labels, cell, owners[cell] >= 0 ? scene.Objects[owners[cell]] : null, owners[cell] == PatchOwners.Nobody, grid);
         foreach (SceneObject item in scene.Objects)
             labels[(int)PatchTask.Centre][((int)(item.Y * grid) * grid) + (int)(item.X * grid)] = 1;
         return labels;

@@ -17,7 +17,9 @@ internal static class Decoder
     /// <param name="x">Embeddings [n, t, width].</param>
     /// <param name="positions">Positions [n, t] for the rotary angles, int64.</param>
     /// <param name="mask">What a token may look at, bool [n, 1, t, t] or smaller; null for all tokens before it.</param>
-    public static Tensor Forward(NamedWeights weights, DecoderConfig sizes, Tensor x, Tensor positions, Tensor? mask)
+    /// <param name="onQueries">Sees each layer's queries and keys [n, heads, t, width], rotated.</param>
+    public static Tensor Forward(
+        NamedWeights weights, DecoderConfig sizes, Tensor x, Tensor positions, Tensor? mask, Action<int, Tensor, Tensor>? onQueries = null)
     {
         using DisposeScope scope = NewDisposeScope();
         int width = sizes.HeadDim;
@@ -28,7 +30,8 @@ internal static class Decoder
         for (int layer = 0; layer < sizes.Layers; layer++)
         {
             string at = $"model.layers.{layer}.";
-            x = x + Attention(weights, sizes, at + "self_attn.", Norm(weights, sizes, at + "input_layernorm", x), cos, sin, mask);
+            int index = layer;
+            x = x + Attention(weights, sizes, at + "self_attn.", Norm(weights, sizes, at + "input_layernorm", x), cos, sin, mask, onQueries is null ? null : (q, k) => onQueries(index, q, k));
             Tensor normed = Norm(weights, sizes, at + "post_attention_layernorm", x);
             Tensor[] gateUp = weights.Linear([at + "mlp.gate_proj", at + "mlp.up_proj"], normed);
             x = x + weights.Linear(at + "mlp.down_proj", nn.functional.silu(gateUp[0]) * gateUp[1]);
@@ -40,10 +43,11 @@ internal static class Decoder
     /// <summary>Logits [..., vocabulary] of hidden states [..., width].</summary>
     public static Tensor Logits(NamedWeights weights, Tensor hidden) => weights.Linear("lm_head", hidden);
 
-    private static Tensor Attention(NamedWeights weights, DecoderConfig sizes, string at, Tensor x, Tensor cos, Tensor sin, Tensor? mask)
+    private static Tensor Attention(NamedWeights weights, DecoderConfig sizes, string at, Tensor x, Tensor cos, Tensor sin, Tensor? mask, Action<Tensor, Tensor>? onQueries)
     {
         Tensor[] qkv = weights.Linear([at + "q_proj", at + "k_proj", at + "v_proj"], x);
         Tensor q = Rotate(Heads(qkv[0], sizes.Heads)), k = Rotate(Heads(qkv[1], sizes.KvHeads)), v = Heads(qkv[2], sizes.KvHeads);
+        onQueries?.Invoke(q, k);
         int share = sizes.Heads / sizes.KvHeads;
         if (share > 1) (k, v) = (k.repeat_interleave(share, 1), v.repeat_interleave(share, 1));
         (q, k, v) = (weights.Operand(q), weights.Operand(k), weights.Operand(v));

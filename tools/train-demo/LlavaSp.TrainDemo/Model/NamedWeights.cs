@@ -68,8 +68,7 @@ internal sealed class NamedWeights
     private Tensor Adapted(string module, Tensor x, Tensor y)
     {
         if (!Has($"{module}.{LoraA}")) return y;
-        Tensor low = nn.functional.linear(x, this[$"{module}.{LoraA}"]);
         using Scalar scale = LoraScale;
-        return y + nn.functional.linear(low, this[$"{module}.{LoraB}"]) * scale;
+        return y + Product(Product(x, this[$"{module}.{LoraA}"], null), this[$"{module}.{LoraB}"], null) * scale;
     }
 }
