@@ -6,7 +6,7 @@ namespace LlavaSp.Tests.Cli;
 /// <summary><c>chat</c> with its questions piped in.</summary>
 public sealed class ChatTests
 {
-    private static readonly string[] Arguments = ["chat", "--device", "reference", "--max-new-tokens", "6", "--image", CliTool.Shapes];
+    private static readonly string[] Arguments = ["chat", "--device", "reference", "--max-new-tokens", "6", "--image", CliTool.Shapes, .. CliTool.Talker];
 
     [Fact]
     public void SecondTurnReusesTheFirst()
@@ -18,6 +18,12 @@ public sealed class ChatTests
         Assert.True(turns[1].GetProperty("reused_tokens").GetInt32() > 582, "the picture was computed again");
         Assert.True(turns[1].GetProperty("prompt_tokens").GetInt32() > turns[0].GetProperty("prompt_tokens").GetInt32());
         Assert.Equal(0, turns[1].GetProperty("milliseconds").GetProperty("vision").GetDouble());
+    }
+
+    [Fact]
+    public void TheEmbeddedModelSaysThatItIsOne()
+    {
+        CliResult result = CliTool.Run("What shape is it?\n", ["chat", "--device", "cpu", "--max-new-tokens", "6", "--image", CliTool.Shapes, "--json"]);
         Assert.True(result.Json.GetProperty("meaningless").GetBoolean());
         Assert.Contains("meaningless", result.Error, StringComparison.Ordinal);
     }
@@ -52,7 +58,7 @@ public sealed class ChatTests
     public async Task CtrlCStopsTheAnswerAndNotTheChat()
     {
         if (OperatingSystem.IsWindows()) Assert.Skip("there is no SIGINT to send on Windows");
-        using Process process = CliTool.Start(["chat", "--device", "reference", "--max-new-tokens", "1300", "--image", CliTool.Shapes]);
+        using Process process = CliTool.Start(["chat", "--device", "reference", "--max-new-tokens", "1300", "--image", CliTool.Shapes, .. CliTool.Talker]);
         process.StandardInput.WriteLine("What is it?");
         process.StandardInput.Flush();
         Assert.NotEqual(-1, process.StandardOutput.Read());

@@ -18,12 +18,9 @@ public sealed class DescribeTests
     [Fact]
     public void JsonHasEveryField()
     {
-        CliResult result = CliTool.Run(
-            "describe", CliTool.Shapes, "--prompt", Prompt, "--device", "reference", "--max-new-tokens", "9", "--seed", "7", "--temperature", "0.8",
-            "--logprobs", "3", "--json");
-        JsonElement json = result.Json;
-        Assert.Contains("meaningless", result.Error, StringComparison.Ordinal);
-        Assert.True(json.GetProperty("meaningless").GetBoolean());
+        JsonElement json = CliTool.Run(
+            ["describe", CliTool.Shapes, "--prompt", Prompt, "--device", "reference", "--max-new-tokens", "9", "--seed", "7", "--temperature", "0.8",
+            "--logprobs", "3", "--template", "llava_v1", "--json", .. CliTool.Talker]).Json;
         Assert.Equal(JsonValueKind.String, json.GetProperty("text").ValueKind);
         Assert.Equal("length", json.GetProperty("finish_reason").GetString());
         Assert.Equal(9, json.GetProperty("token_ids").GetArrayLength());
@@ -64,7 +61,7 @@ public sealed class DescribeTests
     {
         string path = Goldens.Checkpoint("pooling-bf16");
         string[] arguments = ["describe", CliTool.Shapes, "--prompt", Prompt, "--device", "reference", "--max-new-tokens", "12", "--template", "vicuna_v1"];
-        CliResult embedded = CliTool.Run([.. arguments, "--json"]), given = CliTool.Run([.. arguments, "--model", path, "--json"]);
+        CliResult given = CliTool.Run([.. arguments, "--model", path, "--json"]);
         CliResult streamed = CliTool.Run([.. arguments, "--model", path]);
 
         using LlavaSpModel model = LlavaSpModel.Load(path, new LoadOptions { Device = new DeviceOptions("reference") });
@@ -76,13 +73,9 @@ public sealed class DescribeTests
             MaxNewTokens = 12,
             StopStrings = ["</s>"],
         }, cancellationToken: TestContext.Current.CancellationToken);
-        foreach (JsonElement json in (JsonElement[])[embedded.Json, given.Json])
-        {
-            Assert.Equal(expected.Ids, json.GetProperty("token_ids").EnumerateArray().Select(id => id.GetInt32()));
-            Assert.Equal(expected.Text, json.GetProperty("text").GetString());
-            Assert.Equal(expected.PromptLength, json.GetProperty("prompt_tokens").GetInt32());
-        }
-
+        Assert.Equal(expected.Ids, given.Json.GetProperty("token_ids").EnumerateArray().Select(id => id.GetInt32()));
+        Assert.Equal(expected.Text, given.Json.GetProperty("text").GetString());
+        Assert.Equal(expected.PromptLength, given.Json.GetProperty("prompt_tokens").GetInt32());
         Assert.False(given.Json.TryGetProperty("meaningless", out _));
         Assert.Equal("", given.Error);
         Assert.Equal(expected.Text, streamed.Output.Trim());
@@ -91,7 +84,7 @@ public sealed class DescribeTests
     [Fact]
     public void SeveralPicturesStandWherethePromptSays()
     {
-        string[] common = ["--device", "reference", "--max-new-tokens", "1", "--json"];
+        string[] common = ["--device", "reference", "--max-new-tokens", "1", "--json", .. CliTool.Talker];
         string other = Path.Combine(CliTool.Samples, "board.png");
         CliResult two = CliTool.Run(["describe", CliTool.Shapes, other, "--prompt", "<image> or <image>?", .. common]);
         CliResult front = CliTool.Run(["describe", CliTool.Shapes, other, "--prompt", "or?", .. common]);
@@ -220,7 +213,7 @@ public sealed class DescribeTests
 
     private static Process LongAnswer()
     {
-        Process process = CliTool.Start(["describe", CliTool.Shapes, "--device", "reference", "--max-new-tokens", "1300"]);
+        Process process = CliTool.Start(["describe", CliTool.Shapes, "--device", "reference", "--max-new-tokens", "1300", .. CliTool.Talker]);
         process.StandardInput.Close();
         return process;
     }
