@@ -35,14 +35,13 @@ internal sealed class GazeLoss
             .Select(gaze => (Picture: picture, Gaze: gaze))).ToList();
         if (gazes.Count == 0) return;
         int patches = _batch.Examples[0].Owners.Count;
-        long length = queries.shape[2], width = queries.shape[3];
-        Tensor rows = tensor(gazes.Select(gaze => (gaze.Picture * length) + _behind + gaze.Gaze.At).ToArray());
-        Tensor pictures = tensor(gazes.Select(gaze => (long)gaze.Picture).ToArray());
-        // [m, heads, 1, width] and [m, heads, patches, width] of the m gazes.
-        Tensor looking = queries.narrow(1, 0, Heads).transpose(1, 2).flatten(0, 1).index_select(0, rows).unsqueeze(2);
-        Tensor seen = keys.narrow(1, 0, Heads).narrow(2, _firstPatch, patches).index_select(0, pictures);
+        long places = queries.shape[2] - _behind, width = queries.shape[3];
+        Tensor rows = tensor(gazes.Select(gaze => (gaze.Picture * places) + gaze.Gaze.At).ToArray());
+        Tensor looking = queries.narrow(1, 0, Heads).narrow(2, _behind, places), seen = keys.narrow(1, 0, Heads).narrow(2, _firstPatch, patches);
         using Scalar scale = 1 / Math.Sqrt(width);
-        Tensor shares = nn.functional.log_softmax(matmul(looking, seen.transpose(2, 3)).squeeze(2) * scale, -1);
+        // Every place at every patch of its picture is one product; then [m, heads, patches] of the m gazes.
+        Tensor scores = matmul(looking, seen.transpose(2, 3)).transpose(1, 2).flatten(0, 1).index_select(0, rows) * scale;
+        Tensor shares = nn.functional.log_softmax(scores, -1);
         // What is not to be looked at is taken out of the sum.
         Tensor away = tensor(gazes.SelectMany(gaze => Enumerable.Range(0, patches).Select(
             patch => Array.IndexOf(gaze.Gaze.Objects, _batch.Examples[gaze.Picture].Owners[patch]) >= 0 ? 0f : -1e4f)).ToArray(), [gazes.Count, 1, patches]);
