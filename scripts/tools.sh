@@ -75,3 +75,6 @@ cuda_headers() {
     done
     return 1
 }
+
+# Plots have no text without a font, which their library looks for below /usr/share/fonts. False where it cannot be installed.
+need_plot_font() { find /usr/share/fonts -name DejaVuSans.ttf 2>/dev/null | grep -q . || install_package 'a font' fonts-dejavu-core; }
