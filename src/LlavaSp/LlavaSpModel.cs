@@ -150,7 +150,10 @@ public sealed class LlavaSpModel : IDisposable
     /// <summary>Resizes, pads or tiles a decoded picture as the checkpoint asks for.</summary>
     public PreparedImage Prepare(RgbImage image) => _preprocessor.Prepare(image);
 
-    /// <summary>Where a tile of a prepared picture lies in the picture.</summary>
+    /// <summary>Where a tile of a prepared picture lies in the picture, in pixels of the picture.</summary>
+    /// <param name="image">What <see cref="Prepare"/> gave.</param>
+    /// <param name="tile">Index of the tile; 0 is the only one, or under anyres the whole picture.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such tile.</exception>
     public TileView ViewOf(PreparedImage image, int tile) => _preprocessor.ViewOf(image, tile);
 
     /// <summary>Ids of a prompt in which <c>&lt;image&gt;</c> stands for pictures; the beginning-of-text token is added as upstream does.</summary>

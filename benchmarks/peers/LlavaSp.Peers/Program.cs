@@ -49,8 +49,8 @@ static int Guarded(Action action)
     {
         // The first line is what a missing peer is listed with.
         Exception inner = error.GetBaseException();
-        Console.Error.WriteLine($"{(inner is PeerException ? "" : inner.GetType().Name + ": ")}{inner.Message.Split('\n')[0]}");
-        if (inner is not PeerException && Environment.GetEnvironmentVariable("PEERS_TRACE") is not null) Console.Error.WriteLine(error);
+        Console.Error.WriteLine($"{(inner is PeerException or LlavaSp.LlavaSpException ? "" : inner.GetType().Name + ": ")}{inner.Message.Split('\n')[0]}");
+        if (inner is not (PeerException or LlavaSp.LlavaSpException) && Environment.GetEnvironmentVariable("PEERS_TRACE") is not null) Console.Error.WriteLine(error);
         return 1;
     }
 }

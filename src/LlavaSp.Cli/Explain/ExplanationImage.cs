@@ -159,17 +159,8 @@ internal static class ExplanationImage
             canvas.DrawRect(new SKRect(left + (i * step), bottom - ((BarHeight - 6) * bars[i] / most), left + (i * step) + (step * 0.8f), bottom), paint);
     }
 
-    private static SKImage ToImage(RgbImage image)
-    {
-        var rgba = new byte[checked(image.Width * image.Height * 4)];
-        for (int i = 0; i < image.Width * image.Height; i++)
-        {
-            image.Pixels.AsSpan(i * 3, 3).CopyTo(rgba.AsSpan(i * 4));
-            rgba[(i * 4) + 3] = 255;
-        }
-
-        return SKImage.FromPixelCopy(new SKImageInfo(image.Width, image.Height, SKColorType.Rgba8888, SKAlphaType.Opaque), rgba);
-    }
+    private static SKImage ToImage(RgbImage image) =>
+        SKImage.FromPixelCopy(new SKImageInfo(image.Width, image.Height, SKColorType.Rgba8888, SKAlphaType.Opaque), image.ToRgba());
 
     /// <summary>Panels under a title, in rows.</summary>
     private sealed record Section(string Title, IReadOnlyList<Panel> Panels)

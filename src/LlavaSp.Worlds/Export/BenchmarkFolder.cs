@@ -57,13 +57,7 @@ public static class BenchmarkFolder
     {
         ArgumentNullException.ThrowIfNull(image);
         using var bitmap = new SKBitmap(new SKImageInfo(image.Width, image.Height, SKColorType.Rgba8888, SKAlphaType.Opaque));
-        Span<byte> rgba = bitmap.GetPixelSpan();
-        for (int i = 0; i < image.Width * image.Height; i++)
-        {
-            image.Pixels.AsSpan(i * 3, 3).CopyTo(rgba[(i * 4)..]);
-            rgba[(i * 4) + 3] = 255;
-        }
-
+        image.ToRgba().CopyTo(bitmap.GetPixelSpan());
         using SKPixmap pixmap = bitmap.PeekPixels()!;
         using SKData data = pixmap.Encode(SKEncodedImageFormat.Png, 100)!;
         return data.ToArray();

@@ -30,6 +30,9 @@ public static class SceneRenderer
         return ToImage(canvas, scene.Background, side);
     }
 
+    /// <summary>Height of what is written on an object, as a share of the picture's side.</summary>
+    internal static float GlyphHeight(Size size) => size == Size.Large ? LargeGlyph : SmallGlyph;
+
     private static void DrawBackground(Background background, Rgb[] canvas, int side)
     {
         Rgb from = Tone(background.From), to = Tone(background.To);
@@ -86,7 +89,7 @@ public static class SceneRenderer
     // On a plate of its own: legible on stripes and in every colour. Upright, whatever the object's tilt.
     private static void DrawMark(SceneObject item, char mark, Rgb[] canvas, int side)
     {
-        float height = item.Size == Size.Large ? LargeGlyph : SmallGlyph, padding = height * PaddingShare;
+        float height = GlyphHeight(item.Size), padding = height * PaddingShare;
         float halfHeight = height / 2, halfWidth = halfHeight * Font.Columns / Font.Rows;
         bool dark = item.Colour is Colour.White or Colour.Yellow;
         Rgb plate = dark ? new Rgb(20, 20, 20) : new Rgb(245, 245, 245), ink = dark ? new Rgb(250, 250, 250) : new Rgb(10, 10, 10);

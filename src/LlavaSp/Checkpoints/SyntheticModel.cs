@@ -61,7 +61,8 @@ public static class SyntheticModel
         return ModelCheckpoint.FromParts($"{name} (synthetic)", decoder, vision, Multimodal, catalog);
     }
 
-    private static MultimodalConfig Multimodal { get; } = new()
+    /// <summary>LLaVA-1.5's fields: one padded tile, hidden state -2 without the class token, a two-layer projector.</summary>
+    internal static MultimodalConfig Multimodal { get; } = new()
     {
         ImageAspectRatio = "pad",
         PatchMergeType = PatchMergeType.Flat,
@@ -75,7 +76,7 @@ public static class SyntheticModel
     };
 
     /// <summary>What the published checkpoints have of the optional tensors: all of CLIP, and the bias of conv_linear under Cropping.</summary>
-    private static bool HasOptional(string name, bool cropping) => NameMap.IsVision(name) || (cropping && name == "conv_linear.1.bias");
+    internal static bool HasOptional(string name, bool cropping) => NameMap.IsVision(name) || (cropping && name == "conv_linear.1.bias");
 
     private static DecoderConfig Decoder(int hidden, int inner, int layers, int heads, int vocabulary) => new()
     {

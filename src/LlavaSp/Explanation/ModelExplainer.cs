@@ -21,12 +21,6 @@ public static class ModelExplainer
         ArgumentNullException.ThrowIfNull(request);
         PromptSequence prompt = Sequence(model, request.PromptIds, request.Images);
         int length = (int)Math.Min(model.Checkpoint.Decoder.ContextLength, (long)prompt.Length + request.MaxNewTokens);
-        if (prompt.Length > length)
-        {
-            throw new PromptException(
-                $"the prompt takes {prompt.Length} positions, pictures included; this model has {length}: shorten it or use fewer pictures");
-        }
-
         using LlavaSpSession session = model.CreateSession(length);
         GenerationResult answer = session.Generate(request, cancellationToken: cancellationToken);
         // The last token was predicted, but nothing was predicted from it.

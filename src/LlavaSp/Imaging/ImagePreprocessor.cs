@@ -70,7 +70,8 @@ public sealed class ImagePreprocessor
 
     /// <summary>Where a tile's pixels lie in the picture that <see cref="Prepare"/> took.</summary>
     /// <param name="image">What came out.</param>
-    /// <param name="tile">Index of the tile; 0 is the only one, or the whole picture.</param>
+    /// <param name="tile">Index of the tile; 0 is the only one, or under anyres the whole picture.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such tile.</exception>
     public TileView ViewOf(PreparedImage image, int tile)
     {
         ArgumentNullException.ThrowIfNull(image);

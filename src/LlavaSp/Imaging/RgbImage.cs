@@ -29,6 +29,19 @@ public sealed class RgbImage
     /// <summary>[Height, Width, 3].</summary>
     public byte[] Pixels { get; }
 
+    /// <summary>[Height, Width, 4]: the pixels with full opacity, as graphics libraries take them.</summary>
+    public byte[] ToRgba()
+    {
+        var rgba = new byte[checked(4 * Width * Height)];
+        for (int i = 0; i < Width * Height; i++)
+        {
+            Pixels.AsSpan(i * 3, 3).CopyTo(rgba.AsSpan(i * 4));
+            rgba[(i * 4) + 3] = byte.MaxValue;
+        }
+
+        return rgba;
+    }
+
     /// <summary>Row <paramref name="y"/>: [Width, 3].</summary>
     public ReadOnlySpan<byte> Row(int y) => Pixels.AsSpan(y * Width * 3, Width * 3);
 }

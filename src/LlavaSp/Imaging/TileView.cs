@@ -7,7 +7,7 @@ namespace LlavaSp.Imaging;
 /// <param name="ScaleY">Height of a tile's pixel.</param>
 public readonly record struct TileView(double Left, double Top, double ScaleX, double ScaleY)
 {
-    /// <summary>A rectangle of the tile in the picture.</summary>
+    /// <summary>Where a rectangle of the tile, in the tile's pixels, lies in the picture.</summary>
     public PictureRegion Region(double left, double top, double right, double bottom) =>
         new(Left + (left * ScaleX), Top + (top * ScaleY), Left + (right * ScaleX), Top + (bottom * ScaleY));
 }

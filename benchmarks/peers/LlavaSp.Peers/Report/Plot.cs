@@ -1,3 +1,4 @@
+using LlavaSp.Tools;
 using ScottPlot;
 
 namespace LlavaSp.Peers.Report;
@@ -6,8 +7,6 @@ namespace LlavaSp.Peers.Report;
 internal static class Plot
 {
     private const int Width = 1200, BarHeight = 26, Frame = 160;
-
-    private const string Font = "DejaVu Sans", FontFile = "DejaVuSans.ttf", FontFolder = "/usr/share/fonts";
 
     /// <summary>Writes it; false where there is nothing to compare.</summary>
     public static bool Write(IReadOnlyList<Row> rows, string file)
@@ -25,7 +24,7 @@ internal static class Plot
         }
 
         if (bars.Count == 0) return false;
-        UseFont();
+        PlotFont.Use();
         using var plot = new ScottPlot.Plot();
         var ticks = new Tick[bars.Count];
         for (int i = 0; i < bars.Count; i++)
@@ -45,15 +44,5 @@ internal static class Plot
         plot.Title("How many times better LlavaSp is than each peer; the line is parity");
         plot.SavePng(file, Width, Frame + BarHeight * bars.Count);
         return true;
-    }
-
-    /// <summary>The library's SkiaSharp knows no fonts of the system, and text in none is left out in silence.</summary>
-    private static void UseFont()
-    {
-        string path = Directory.EnumerateFiles(FontFolder, FontFile, SearchOption.AllDirectories).FirstOrDefault()
-            ?? throw new PeerException($"the plot needs {FontFile} below {FontFolder}: install the package fonts-dejavu-core");
-        Fonts.AddFontFile(Font, path, bold: false, italic: false);
-        Fonts.AddFontFile(Font, path, bold: true, italic: false);
-        Fonts.Default = Font;
     }
 }

@@ -1,3 +1,4 @@
+using LlavaSp.Worlds.Rendering;
 using LlavaSp.Worlds.Scenes;
 
 namespace LlavaSp.TrainDemo.Data;
@@ -35,9 +36,6 @@ internal static class PatchLabels
     /// <summary>Every character that can be written on an object.</summary>
     private const string Marks = "0123456789" + SceneMaker.Letters;
 
-    // Half the height of what is written, with its plate, by size.
-    private const float SmallMark = 0.034f, LargeMark = 0.048f;
-
     /// <summary>Classes of a task.</summary>
     public static int Classes(PatchTask task) => task switch
     {
@@ -74,7 +72,7 @@ internal static class PatchLabels
     // Whether a patch reaches the place where an object's mark is, or would be.
     private static bool Touches(SceneObject item, int cell, int grid)
     {
-        float reach = item.Size == Size.Large ? LargeMark : SmallMark, half = 0.5f / grid;
+        float reach = SceneRenderer.GlyphHeight(item.Size) / 2, half = 0.5f / grid;
         return Math.Abs((((cell % grid) + 0.5f) / grid) - item.X) < reach + half && Math.Abs((((cell / grid) + 0.5f) / grid) - item.Y) < reach + half;
     }
 }

@@ -1,6 +1,5 @@
 using LlavaSp.Backends;
 using LlavaSp.Checkpoints;
-using LlavaSp.Imaging;
 using LlavaSp.Worlds.Rendering;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -37,18 +36,7 @@ internal static class DemoModel
         Activation = Activation.QuickGelu,
     };
 
-    public static MultimodalConfig Multimodal { get; } = new()
-    {
-        ImageAspectRatio = "pad",
-        PatchMergeType = PatchMergeType.Flat,
-        GridPinpoints = [],
-        SelectLayer = -2,
-        DropClassToken = true,
-        ProjectorType = "mlp2x_gelu",
-        VisionTower = "llava-sp-v1-demo-clip",
-        UseStartEnd = false,
-        MaxSequenceLength = 1024,
-    };
+    public static MultimodalConfig Multimodal { get; } = SyntheticModel.Multimodal with { VisionTower = "llava-sp-v1-demo-clip", MaxSequenceLength = 1024 };
 
     public static DecoderConfig Decoder(int vocabulary) => new()
     {
@@ -98,17 +86,13 @@ internal static class DemoModel
         var weights = new NamedWeights();
         foreach (LayoutTensor tensor in ModelLayout.Of(decoder, Vision, Multimodal, spatial, k => SpatialTokens.KernelName(spatial, Vision, k)))
         {
-            if (tensor.Need == TensorNeed.Unread || (tensor.Need == TensorNeed.Optional && !HasOptional(tensor.Name, variant))) continue;
+            if (tensor.Need == TensorNeed.Unread || (tensor.Need == TensorNeed.Optional && !SyntheticModel.HasOptional(tensor.Name, variant == SpatialMode.Cropping))) continue;
             string name = NameMap.Published(tensor.Name);
             if (wanted(name)) weights[name] = Draw(tensor, decoder);
         }
 
         return weights;
     }
-
-    // The biases of CLIP and, under Cropping, of conv_linear; Llama has none.
-    private static bool HasOptional(string name, SpatialMode? variant) =>
-        NameMap.IsVision(name) || (variant == SpatialMode.Cropping && name == "conv_linear.1.bias");
 
     private static Tensor Draw(LayoutTensor tensor, DecoderConfig decoder)
     {

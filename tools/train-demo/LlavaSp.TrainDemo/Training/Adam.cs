@@ -33,9 +33,6 @@ internal sealed class Adam
     /// <summary>Running means of the gradients and of their squares.</summary>
     public IReadOnlyDictionary<string, Tensor> Moments { get; }
 
-    /// <summary>Numbers that it changes.</summary>
-    public long Count => _trained.Sum(pair => pair.Value.numel());
-
     /// <summary>One step along the mean of the gradients of replicas of the weights, which then forget theirs.</summary>
     /// <param name="step">Steps done before.</param>
     /// <param name="rateOf">Learning rate of a weight.</param>

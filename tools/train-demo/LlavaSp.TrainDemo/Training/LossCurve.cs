@@ -1,4 +1,4 @@
-using LlavaSp.TrainDemo.Files;
+using LlavaSp.Tools;
 using ScottPlot;
 
 namespace LlavaSp.TrainDemo.Training;

@@ -1,8 +1,8 @@
 using ScottPlot;
 
-namespace LlavaSp.TrainDemo.Files;
+namespace LlavaSp.Tools;
 
-/// <summary>A font for plots: the library's SkiaSharp knows none of the system's, and leaves text in none out in silence.</summary>
+/// <summary>A font for the plots of developers' tools: the library's SkiaSharp knows none of the system's, and leaves text in none out in silence.</summary>
 internal static class PlotFont
 {
     private const string Name = "DejaVu Sans", File = "DejaVuSans.ttf", Folder = "/usr/share/fonts";
