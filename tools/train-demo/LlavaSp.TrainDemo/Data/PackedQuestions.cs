@@ -13,7 +13,8 @@ namespace LlavaSp.TrainDemo.Data;
 /// <param name="Segments">Which question each id belongs to.</param>
 /// <param name="Answers">The answers' places.</param>
 /// <param name="Gazes">Where positions should look.</param>
-internal sealed record PackedQuestions(List<long> Ids, List<long> Positions, List<long> Segments, List<PackedAnswer> Answers, List<Gaze> Gazes);
+/// <param name="Mentions">What nouns name.</param>
+internal sealed record PackedQuestions(List<long> Ids, List<long> Positions, List<long> Segments, List<PackedAnswer> Answers, List<Gaze> Gazes, List<Mention> Mentions);
 
 /// <summary>Where an answer is to be predicted.</summary>
 /// <param name="Question">The question.</param>
@@ -24,7 +25,8 @@ internal sealed record PackedAnswer(Question Question, int First, long[] Tokens)
 /// <summary>Packs questions by the template with which the runtime asks.</summary>
 internal sealed class QuestionPacker(LlavaTokenizer tokenizer)
 {
-    private const string Template = "vicuna_v1";
+    // What the runtime takes for the names of the demo models.
+    private const string Template = "llava_v1";
 
     // Of ten questions of existence that a scene has, four; of the others, nearly all.
     private const int MostExistence = 4, MostOthers = 14;
@@ -45,13 +47,15 @@ internal sealed class QuestionPacker(LlavaTokenizer tokenizer)
 
     private PackedQuestions PackAll(Scene scene, IReadOnlyList<Question> questions)
     {
-        var packed = new PackedQuestions([], [], [], [], []);
+        var packed = new PackedQuestions([], [], [], [], [], []);
         for (int segment = 0; segment < questions.Count; segment++)
         {
             Question question = questions[segment];
             long[] asked = BehindPicture(Encode(tokenizer, question.Text, null)), whole = BehindPicture(Encode(tokenizer, question.Text, question.Answer));
             if (!whole.AsSpan().StartsWith(asked)) throw new InvalidOperationException($"the answer changes the question's tokens: {question.Text} {question.Answer}");
-            packed.Gazes.AddRange(Gaze.Of([.. whole.Select(id => tokenizer.TokenText((int)id).Trim('\u2581', ' '))], asked.Length, packed.Ids.Count, scene));
+            string[] words = [.. whole.Select(id => tokenizer.TokenText((int)id).Trim('\u2581', ' '))];
+            packed.Gazes.AddRange(Gaze.Of(words, asked.Length, packed.Ids.Count, scene));
+            packed.Mentions.AddRange(Mention.Of(words, packed.Ids.Count, scene));
             packed.Answers.Add(new PackedAnswer(question, packed.Ids.Count + asked.Length - 1, whole[asked.Length..]));
             for (int i = 0; i < whole.Length - 1; i++)
             {

@@ -1,4 +1,3 @@
-using LlavaSp.Worlds.Rendering;
 using LlavaSp.Worlds.Scenes;
 
 namespace LlavaSp.TrainDemo.Data;
@@ -18,11 +17,17 @@ internal enum PatchTask
     /// <summary>The texture, where one can be seen.</summary>
     Texture,
 
-    /// <summary>0 for none, else what is written.</summary>
+    /// <summary>0 for none, else what is written on the object, on whichever of its patches.</summary>
     Mark,
 
     /// <summary>1 where an object's centre lies in the patch.</summary>
     Centre,
+
+    /// <summary>The column of the object's centre.</summary>
+    X,
+
+    /// <summary>The row of the object's centre.</summary>
+    Y,
 }
 
 /// <summary>
@@ -32,6 +37,9 @@ internal static class PatchLabels
 {
     /// <summary>A patch that a task has no right answer for.</summary>
     public const long Ignored = -100;
+
+    // Places along an edge that are told apart.
+    private const int Places = 12;
 
     /// <summary>Every character that can be written on an object.</summary>
     private const string Marks = "0123456789" + SceneMaker.Letters;
@@ -43,6 +51,7 @@ internal static class PatchLabels
         PatchTask.Shape => Combinations.Side,
         PatchTask.Texture => 3,
         PatchTask.Mark => Marks.Length + 1,
+        PatchTask.X or PatchTask.Y => Places,
         _ => 2,
     };
 
@@ -54,25 +63,26 @@ internal static class PatchLabels
         int grid = owners.Grid;
         long[][] labels = [.. Enum.GetValues<PatchTask>().Select(_ => new long[owners.Count])];
         for (int cell = 0; cell < owners.Count; cell++)
-            Set(labels, cell, owners[cell] >= 0 ? scene.Objects[owners[cell]] : null, owners[cell] == PatchOwners.Nobody, grid);
+            Set(labels, cell, owners[cell] >= 0 ? scene.Objects[owners[cell]] : null, owners[cell] == PatchOwners.Nobody);
         foreach (SceneObject item in scene.Objects)
             labels[(int)PatchTask.Centre][((int)(item.Y * grid) * grid) + (int)(item.X * grid)] = 1;
         return labels;
     }
 
-    private static void Set(long[][] labels, int cell, SceneObject? item, bool empty, int grid)
+    private static void Set(long[][] labels, int cell, SceneObject? item, bool empty)
     {
         labels[(int)PatchTask.Colour][cell] = item is not null ? (int)item.Colour + 1 : empty ? 0 : Ignored;
         labels[(int)PatchTask.Shape][cell] = item is not null ? (int)item.Shape : Ignored;
         labels[(int)PatchTask.Size][cell] = item is not null ? (int)item.Size : Ignored;
         labels[(int)PatchTask.Texture][cell] = item is { ShowsTexture: true } ? (int)item.Texture : Ignored;
-        labels[(int)PatchTask.Mark][cell] = item is not null && Touches(item, cell, grid) ? item.Mark is { } mark ? Marks.IndexOf(mark) + 1 : 0 : Ignored;
+        labels[(int)PatchTask.Mark][cell] = item is not null ? MarkOf(item) : Ignored;
+        labels[(int)PatchTask.X][cell] = item is not null ? PlaceOf(item.X) : Ignored;
+        labels[(int)PatchTask.Y][cell] = item is not null ? PlaceOf(item.Y) : Ignored;
     }
 
-    // Whether a patch reaches the place where an object's mark is, or would be.
-    private static bool Touches(SceneObject item, int cell, int grid)
-    {
-        float reach = SceneRenderer.GlyphHeight(item.Size) / 2, half = 0.5f / grid;
-        return Math.Abs((((cell % grid) + 0.5f) / grid) - item.X) < reach + half && Math.Abs((((cell / grid) + 0.5f) / grid) - item.Y) < reach + half;
-    }
+    /// <summary>Class of a place along an edge, given as a share of it.</summary>
+    public static long PlaceOf(float share) => Math.Clamp((int)(share * Places), 0, Places - 1);
+
+    /// <summary>Class of what is written on an object.</summary>
+    public static long MarkOf(SceneObject item) => item.Mark is { } mark ? Marks.IndexOf(mark) + 1 : 0;
 }

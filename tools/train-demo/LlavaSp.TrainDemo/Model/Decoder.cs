@@ -18,8 +18,9 @@ internal static class Decoder
     /// <param name="positions">Positions [n, t] for the rotary angles, int64.</param>
     /// <param name="mask">What a token may look at, bool [n, 1, t, t] or smaller; null for all tokens before it.</param>
     /// <param name="onQueries">Sees each layer's queries and keys [n, heads, t, width], rotated.</param>
+    /// <param name="onHidden">Sees what each layer leaves, [n, t, width].</param>
     public static Tensor Forward(
-        NamedWeights weights, DecoderConfig sizes, Tensor x, Tensor positions, Tensor? mask, Action<int, Tensor, Tensor>? onQueries = null)
+        NamedWeights weights, DecoderConfig sizes, Tensor x, Tensor positions, Tensor? mask, Action<int, Tensor, Tensor>? onQueries = null, Action<int, Tensor>? onHidden = null)
     {
         using DisposeScope scope = NewDisposeScope();
         int width = sizes.HeadDim;
@@ -35,6 +36,7 @@ internal static class Decoder
             Tensor normed = Norm(weights, sizes, at + "post_attention_layernorm", x);
             Tensor[] gateUp = weights.Linear([at + "mlp.gate_proj", at + "mlp.up_proj"], normed);
             x = x + weights.Linear(at + "mlp.down_proj", nn.functional.silu(gateUp[0]) * gateUp[1]);
+            onHidden?.Invoke(layer, x);
         }
 
         return Norm(weights, sizes, "model.norm", x).MoveToOuterDisposeScope();

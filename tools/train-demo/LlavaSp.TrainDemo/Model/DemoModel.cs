@@ -94,9 +94,34 @@ internal static class DemoModel
         return weights;
     }
 
+    /// <summary>
+    /// Position embeddings [1 + grid * grid, width] to begin with: sines and cosines of row and column, with periods from two patches to two grids. Drawn by
+    /// lot and small, as CLIP's begin, they take hundreds of thousands of pictures to say where a patch is.
+    /// </summary>
+    public static Tensor PositionWaves()
+    {
+        const float Amplitude = 0.5f;
+        int grid = Vision.Grid, width = Vision.HiddenSize, waves = width / 4;
+        var values = new float[(1 + (grid * grid)) * width];
+        for (int cell = 0; cell < grid * grid; cell++)
+        {
+            for (int wave = 0; wave < waves; wave++)
+            {
+                double frequency = Math.PI * Math.Pow(grid, -wave / (waves - 1.0));
+                var (sinX, cosX) = Math.SinCos(frequency * (cell % grid));
+                var (sinY, cosY) = Math.SinCos(frequency * (cell / grid));
+                double[] four = [sinX, cosX, sinY, cosY];
+                for (int i = 0; i < 4; i++) values[((1 + cell) * width) + (i * waves) + wave] = Amplitude * (float)four[i];
+            }
+        }
+
+        return tensor(values, [1 + (grid * grid), width]);
+    }
+
     private static Tensor Draw(LayoutTensor tensor, DecoderConfig decoder)
     {
         if (tensor.Name.EndsWith(".bias", StringComparison.Ordinal)) return zeros(tensor.Shape);
+        if (tensor.Name.EndsWith("position_embedding.weight", StringComparison.Ordinal)) return PositionWaves();
         if (tensor.Name.Contains("embedding", StringComparison.Ordinal) && tensor.Role == TensorRole.Vector) return randn(tensor.Shape) * 0.02f;
         if (tensor.Role == TensorRole.Vector) return ones(tensor.Shape);
         // What adds to the residual stream begins smaller, by the number of such additions.

@@ -14,7 +14,7 @@ internal sealed class NamedWeights
     /// <summary>What the product of an adapter is multiplied with: lora_alpha / r.</summary>
     public float LoraScale { get; set; } = 1;
 
-    /// <summary>Whether products are computed in bfloat16, as training usually is: faster, above all where MKL has no kernels for the processor.</summary>
+    /// <summary>Whether products are computed in bfloat16, as training usually is, instead of in float32.</summary>
     public bool IsBrief { get; set; }
 
     /// <summary>All, by name.</summary>

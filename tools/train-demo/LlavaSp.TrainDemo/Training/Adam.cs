@@ -11,6 +11,7 @@ namespace LlavaSp.TrainDemo.Training;
 internal sealed class Adam
 {
     private const double Beta1 = 0.9, Beta2 = 0.98, Epsilon = 1e-8, Decay = 0.05, LargestNorm = 1;
+    private const int Threads = 2;
     private const string First = ".first", Second = ".second";
 
     private readonly List<KeyValuePair<string, Tensor>> _trained;
@@ -39,30 +40,42 @@ internal sealed class Adam
     /// <param name="replicas">Weights in the same memory, each with gradients of its own.</param>
     public void Step(int step, Func<string, double> rateOf, IReadOnlyList<NamedWeights> replicas)
     {
-        using IDisposable frozen = no_grad();
-        using DisposeScope scope = NewDisposeScope();
+        // Scalars that only a temporary holds may be collected while the native library reads them.
         using Scalar count = replicas.Count;
-        Tensor[] gradients = [.. _trained.Select(pair => replicas.Select(replica => GradientOf(replica, pair.Key)).Aggregate((sum, other) => sum.add_(other)).div_(count))];
-        double norm = Math.Sqrt(stack([.. gradients.Select(gradient => gradient.square().sum())]).sum().item<float>());
+        var squares = new double[_trained.Count];
+        ForEachWeight(i =>
+        {
+            // In the first replica's place.
+            Tensor gradient = replicas.Select(replica => GradientOf(replica, _trained[i].Key)).Aggregate((sum, other) => sum.add_(other)).div_(count);
+            squares[i] = gradient.square().sum().item<float>();
+        });
+        double norm = Math.Sqrt(squares.Sum());
         if (!double.IsFinite(norm)) throw new LlavaSpException($"the gradient is not finite at step {step}: lower the learning rate");
         double clip = Math.Min(1, LargestNorm / (norm + 1e-6));
         double first = 1 - Math.Pow(Beta1, step + 1), second = 1 - Math.Pow(Beta2, step + 1);
-        // Scalars that only a temporary holds may be collected while the native library reads them.
         using Scalar clipped = clip, keepFirst = Beta1, addFirst = 1 - Beta1, keepSecond = Beta2, addSecond = 1 - Beta2, correction = second, epsilon = Epsilon;
-        for (int i = 0; i < gradients.Length; i++)
+        ForEachWeight(i =>
         {
             var (name, tensor) = _trained[i];
             double rate = rateOf(name);
             using Scalar decay = 1 - (rate * Decay), stride = -rate / first;
-            Tensor gradient = gradients[i].mul_(clipped), mean = Moments[name + First], square = Moments[name + Second];
+            Tensor gradient = GradientOf(replicas[0], name).mul_(clipped), mean = Moments[name + First], square = Moments[name + Second];
             mean.mul_(keepFirst).add_(gradient, addFirst);
             square.mul_(keepSecond).addcmul_(gradient, gradient, addSecond);
             // Vectors are norms and biases, which do not decay.
             if (tensor.dim() > 1) tensor.mul_(decay);
             tensor.addcdiv_(mean, square.div(correction).sqrt_().add_(epsilon), stride);
             foreach (NamedWeights replica in replicas) GradientOf(replica, name).zero_();
-        }
+        });
     }
+
+    // On two threads, as the gradients were computed. Each has its own mode of gradients and its own scope.
+    private void ForEachWeight(Action<int> work) => Parallel.For(0, Threads, new ParallelOptions { MaxDegreeOfParallelism = Threads }, thread =>
+    {
+        using IDisposable frozen = no_grad();
+        using DisposeScope scope = NewDisposeScope();
+        for (int i = thread; i < _trained.Count; i += Threads) work(i);
+    });
 
     private static Tensor GradientOf(NamedWeights replica, string name) =>
         replica[name].grad ?? throw new InvalidOperationException($"{name} has no gradient");

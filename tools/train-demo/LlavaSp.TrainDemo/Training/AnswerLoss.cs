@@ -14,18 +14,19 @@ internal sealed class AnswerLoss(NamedWeights weights, DecoderConfig decoder, Ll
     /// </summary>
     /// <param name="batch">The scenes.</param>
     /// <param name="features">Their patch features.</param>
-    /// <param name="withGaze">Whether attention is taught as well.</param>
-    /// <returns>The loss of the answers, and that of the gazes where it was asked for.</returns>
-    public (Tensor Answers, Tensor? Gaze) Loss(Batch batch, Tensor features, bool withGaze)
+    /// <param name="taught">Whether attention and nouns are taught as well.</param>
+    /// <returns>The loss of the answers, and those of gazes and nouns where they were asked for.</returns>
+    public (Tensor Answers, Tensor? Gaze, Tensor? Mentions) Loss(Batch batch, Tensor features, bool taught)
     {
         Tensor images = net.ImageTokens(features);
         long behind = prefix.Length + images.shape[1];
-        GazeLoss? gaze = withGaze ? new GazeLoss(batch, behind - batch.Examples[0].Owners.Count, behind) : null;
-        Tensor logits = Logits(batch, images, gaze);
+        GazeLoss? gaze = taught ? new GazeLoss(batch, behind - batch.Examples[0].Owners.Count, behind) : null;
+        MentionLoss? mentions = taught ? new MentionLoss(weights, batch, behind) : null;
+        Tensor logits = Logits(batch, images, gaze, mentions);
         PackedAnswer[] answers = [.. batch.Examples.SelectMany(example => example.Questions.Answers)];
         Tensor targets = tensor(answers.SelectMany(answer => answer.Tokens).ToArray());
         Tensor share = tensor(answers.SelectMany(answer => answer.Tokens.Select(_ => (float)(1 / Math.Sqrt(answer.Tokens.Length)))).ToArray());
-        return ((nn.functional.cross_entropy(logits, targets, reduction: nn.Reduction.None) * share).sum() / share.sum(), gaze?.Value);
+        return ((nn.functional.cross_entropy(logits, targets, reduction: nn.Reduction.None) * share).sum() / share.sum(), gaze?.Value, mentions?.Value);
     }
 
     /// <summary>
@@ -34,7 +35,7 @@ internal sealed class AnswerLoss(NamedWeights weights, DecoderConfig decoder, Ll
     public bool[] Right(Batch batch, Tensor features)
     {
         using DisposeScope scope = NewDisposeScope();
-        long[] likeliest = Logits(batch, net.ImageTokens(features), null).argmax(-1).data<long>().ToArray();
+        long[] likeliest = Logits(batch, net.ImageTokens(features), null, null).argmax(-1).data<long>().ToArray();
         int at = 0;
         return [.. batch.Examples.SelectMany(example => example.Questions.Answers).Select(answer =>
         {
@@ -44,14 +45,14 @@ internal sealed class AnswerLoss(NamedWeights weights, DecoderConfig decoder, Ll
     }
 
     // [all tokens of all answers, vocabulary]: nothing else is predicted.
-    private Tensor Logits(Batch batch, Tensor images, GazeLoss? gaze)
+    private Tensor Logits(Batch batch, Tensor images, GazeLoss? gaze, MentionLoss? mentions)
     {
         long n = images.shape[0], fixedLength = prefix.Length + images.shape[1], length = fixedLength + batch.Ids.shape[1];
         Tensor before = Decoder.Embed(weights, tensor(prefix)).unsqueeze(0).expand(n, -1, -1);
         Tensor x = cat([before, images, Decoder.Embed(weights, batch.Ids)], 1);
         using Scalar behind = fixedLength;
         Tensor positions = cat([tensor(Range(fixedLength)).unsqueeze(0).expand(n, -1), batch.Positions + behind], 1);
-        Tensor hidden = Decoder.Forward(weights, decoder, x, positions, Mask(batch, fixedLength, length), gaze is null ? null : gaze.See);
+        Tensor hidden = Decoder.Forward(weights, decoder, x, positions, Mask(batch, fixedLength, length), gaze is null ? null : gaze.See, mentions is null ? null : mentions.See);
         long[] rows = [.. batch.Examples.SelectMany((example, row) => example.Questions.Answers.SelectMany(
             answer => answer.Tokens.Select((_, token) => (row * length) + fixedLength + answer.First + token)))];
         return Decoder.Logits(weights, hidden.flatten(0, 1).index_select(0, tensor(rows)));

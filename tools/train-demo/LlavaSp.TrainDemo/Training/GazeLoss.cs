@@ -10,8 +10,10 @@ namespace LlavaSp.TrainDemo.Training;
 /// </summary>
 internal sealed class GazeLoss
 {
-    // Behind a layer that can gather a noun's adjectives, and one more that can gather the question.
-    private const int NounLayer = 1, AnswerLayer = 2, Heads = 2;
+    /// <summary>The layer whose heads look at what nouns name: behind one that can gather a noun's adjectives. The next can gather the question.</summary>
+    public const int NounLayer = 1;
+
+    private const int AnswerLayer = 2, Heads = 2;
 
     private readonly List<Tensor> _losses = [];
     private readonly Batch _batch;

@@ -40,6 +40,9 @@ internal sealed record Phase(string Name, Learns Learns, int Steps, int Pictures
     /// <summary>Whether the loss of what patches show counts.</summary>
     public bool Sees => Learns is Learns.Vision or Learns.Everything;
 
+    /// <summary>Whether the decoder is taught where to look and what nouns name.</summary>
+    public bool Teaches => Reads && Sees;
+
     /// <summary>Rate of a weight at a step.</summary>
     public double RateOf(string name, int step) =>
         Learns == Learns.Everything && IsVision(name) ? LearnedAlready * RateAt(step) : RateAt(step);
@@ -60,7 +63,7 @@ internal sealed record Phase(string Name, Learns Learns, int Steps, int Pictures
     };
 
     private static bool IsVision(string name) =>
-        name.StartsWith(VisionTower.Prefix, StringComparison.Ordinal) || name.StartsWith(PatchHeads.Prefix, StringComparison.Ordinal);
+        name.StartsWith(VisionTower.Prefix, StringComparison.Ordinal) || name.StartsWith(Heads.Patches.Prefix, StringComparison.Ordinal);
 
     /// <summary>Whether a tensor lies between vision tower and decoder: upstream's non_lora_trainables.</summary>
     public static bool IsBetween(string name) =>
@@ -81,7 +84,7 @@ internal static class Plan
     public static IReadOnlyList<Phase> Start(double share) =>
     [
         new("vision", Learns.Vision, Scaled(3000, share), VisionPictures, 2e-3, 0),
-        new("start", Learns.Everything, Scaled(6000, share), Pictures, 2e-3, 100_000),
+        new("start", Learns.Everything, Scaled(2800, share), Pictures, 2e-3, 100_000),
     ];
 
     /// <summary>The paper's two stages of one variant.</summary>
@@ -90,8 +93,8 @@ internal static class Plan
         string name = variant?.ToString().ToLowerInvariant() ?? "none";
         return
         [
-            new($"{name}-stage1", Learns.Between, Scaled(300, share), Pictures, 1e-3, 200_000),
-            new($"{name}-stage2", Learns.Adapters, Scaled(800, share), Pictures, 1e-3, 300_000),
+            new($"{name}-stage1", Learns.Between, Scaled(150, share), Pictures, 1e-3, 200_000),
+            new($"{name}-stage2", Learns.Adapters, Scaled(400, share), Pictures, 1e-3, 300_000),
         ];
     }
 

@@ -81,9 +81,11 @@ internal static class TrainCommand
             {
                 manual_seed(Seed);
                 NamedWeights weights = DemoModel.Fresh(decoder);
-                PatchHeads.Add(weights);
+                Heads.Patches.Add(weights);
+                Heads.Mentions.Add(weights);
                 Run(weights, null, Plan.Start(share));
-                PatchHeads.Remove(weights);
+                Heads.Patches.Remove(weights);
+                Heads.Mentions.Remove(weights);
                 return weights;
             }
 

@@ -29,7 +29,7 @@ internal sealed class Trainer(
     // are the same on every number of processors.
     private const int Parts = 2;
 
-    private static readonly Scalar PatchWeight = 0.3, GazeWeight = 0.2;
+    private static readonly Scalar PatchWeight = 0.3, GazeWeight = 0.2, MentionWeight = 0.1;
 
     /// <summary>Runs a phase to its end; the weights are then those behind it.</summary>
     /// <exception cref="OperationCanceledException">Cancelled; the state is saved.</exception>
@@ -50,15 +50,15 @@ internal sealed class Trainer(
     {
         long start = Stopwatch.GetTimestamp();
         NamedWeights[] replicas = [.. Enumerable.Range(0, Parts).Select(_ => weights.Replica(phase.Changes))];
-        foreach (NamedWeights replica in replicas) replica.IsBrief = true;
-        double answerLoss = 0, patchLoss = 0, gazeLoss = 0;
+        foreach (NamedWeights replica in replicas) replica.IsBrief = Products.AreBrief;
+        double answerLoss = 0, patchLoss = 0, gazeLoss = 0, mentionLoss = 0;
         int step = from.Step, since = 0;
         using var stream = new ExampleStream(
             packer, Split.Training, phase.FirstScene + (step * phase.Pictures), phase.Steps - step, phase.Pictures);
         foreach (IReadOnlyList<Example> examples in stream.All())
         {
             set_num_threads(1);
-            var parts = new (double Answers, double Patches, double Gaze)[Parts];
+            var parts = new (double Answers, double Patches, double Gaze, double Mentions)[Parts];
             Parallel.For(0, Parts, new ParallelOptions { MaxDegreeOfParallelism = Parts }, part =>
             {
                 int count = examples.Count / Parts;
@@ -68,6 +68,7 @@ internal sealed class Trainer(
             answerLoss += parts.Average(part => part.Answers);
             patchLoss += parts.Average(part => part.Patches);
             gazeLoss += parts.Average(part => part.Gaze);
+            mentionLoss += parts.Average(part => part.Mentions);
             step++;
             since++;
             progress.Value(step);
@@ -77,11 +78,11 @@ internal sealed class Trainer(
             {
                 var entry = new LogEntry(
                     phase.Name, step, step * phase.Pictures, seconds, phase.Reads ? answerLoss / since : null, phase.Sees ? patchLoss / since : null,
-                    phase is { Reads: true, Sees: true } ? gazeLoss / since : null,
+                    phase.Teaches ? gazeLoss / since : null, phase.Teaches ? mentionLoss / since : null,
                     step % CheckEvery == 0 || last ? Check(phase) : null);
                 log.Add(entry);
                 Say(entry, phase);
-                (answerLoss, patchLoss, gazeLoss, since) = (0, 0, 0, 0);
+                (answerLoss, patchLoss, gazeLoss, mentionLoss, since) = (0, 0, 0, 0, 0);
             }
 
             bool stop = cancelled.IsCancellationRequested;
@@ -91,19 +92,20 @@ internal sealed class Trainer(
     }
 
     // Adds to the replica's gradients.
-    private (double Answers, double Patches, double Gaze) Gradients(Phase phase, NamedWeights replica, IReadOnlyList<Example> examples)
+    private (double Answers, double Patches, double Gaze, double Mentions) Gradients(Phase phase, NamedWeights replica, IReadOnlyList<Example> examples)
     {
         using DisposeScope scope = NewDisposeScope();
         var batch = new Batch(examples, padding);
         // Without a graph where the tower is not to learn.
         Tensor features;
         using (phase.Sees ? null : no_grad()) features = VisionTower.Forward(replica, DemoModel.Vision, DemoModel.VisionLayers, batch.Pictures);
-        Tensor? patches = phase.Sees ? PatchHeads.Loss(replica, features, batch.Labels) : null;
-        var (answers, gaze) = phase.Reads ? Answers(replica).Loss(batch, features, withGaze: phase.Sees) : default((Tensor?, Tensor?));
+        Tensor? patches = phase.Sees ? Heads.Patches.Loss(replica, features.flatten(0, 1), batch.Labels) : null;
+        var (answers, gaze, mentions) = phase.Reads ? Answers(replica).Loss(batch, features, phase.Teaches) : default((Tensor?, Tensor?, Tensor?));
         Tensor loss = answers is null ? patches! : patches is null ? answers : answers + (patches * PatchWeight);
         if (gaze is not null) loss = loss + (gaze * GazeWeight);
+        if (mentions is not null) loss = loss + (mentions * MentionWeight);
         loss.backward();
-        return (answers?.item<float>() ?? 0, patches?.item<float>() ?? 0, gaze?.item<float>() ?? 0);
+        return (answers?.item<float>() ?? 0, patches?.item<float>() ?? 0, gaze?.item<float>() ?? 0, mentions?.item<float>() ?? 0);
     }
 
     private AnswerLoss Answers(NamedWeights of) => new(of, decoder, new LlavaSpNet(of, DemoModel.Vision, spatial), packer.Prefix);
@@ -130,7 +132,7 @@ internal sealed class Trainer(
             }
 
             if (!phase.Sees) continue;
-            double[] accuracies = PatchHeads.Accuracy(weights, features, batch.Labels);
+            double[] accuracies = Heads.Patches.Accuracy(weights, features.flatten(0, 1), batch.Labels);
             foreach (PatchTask task in Enum.GetValues<PatchTask>()) Count($"patch {task.ToString().ToLowerInvariant()}", accuracies[(int)task]);
         }
 
@@ -149,6 +151,7 @@ internal sealed class Trainer(
         if (entry.AnswerLoss is { } answers) parts.Add(Invariant($"loss of answers {answers:f3}"));
         if (entry.PatchLoss is { } patches) parts.Add(Invariant($"of patches {patches:f3}"));
         if (entry.GazeLoss is { } gaze) parts.Add(Invariant($"of gazes {gaze:f3}"));
+        if (entry.MentionLoss is { } mentions) parts.Add(Invariant($"of mentions {mentions:f3}"));
         if (entry.Accuracy is { } right) parts.Add("right: " + string.Join(", ", right.Select(pair => Invariant($"{pair.Key} {100 * pair.Value:f1} %"))));
         AnsiConsole.WriteLine(string.Join("; ", parts));
 

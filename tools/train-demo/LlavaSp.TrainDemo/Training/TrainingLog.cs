@@ -11,9 +11,10 @@ namespace LlavaSp.TrainDemo.Training;
 /// <param name="AnswerLoss">Mean loss of the answers since the last entry; null where they do not count.</param>
 /// <param name="PatchLoss">The same of what patches show.</param>
 /// <param name="GazeLoss">The same of where attention goes.</param>
+/// <param name="MentionLoss">The same of what nouns name.</param>
 /// <param name="Accuracy">Right answers of the validation scenes by family, where they were asked.</param>
 internal sealed record LogEntry(
-    string Phase, int Step, int Pictures, double Seconds, double? AnswerLoss, double? PatchLoss, double? GazeLoss, SortedDictionary<string, double>? Accuracy);
+    string Phase, int Step, int Pictures, double Seconds, double? AnswerLoss, double? PatchLoss, double? GazeLoss, double? MentionLoss, SortedDictionary<string, double>? Accuracy);
 
 /// <summary>The log as lines of JSON, which an interruption leaves whole.</summary>
 internal sealed class TrainingLog

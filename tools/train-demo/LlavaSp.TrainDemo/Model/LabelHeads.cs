@@ -1,0 +1,74 @@
+using LlavaSp.TrainDemo.Data;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace LlavaSp.TrainDemo.Model;
+
+/// <summary>What features say, read from them by one linear for each task: only for training.</summary>
+/// <typeparam name="TTask">The tasks.</typeparam>
+internal sealed class LabelHeads<TTask>(string prefix, int width, Func<TTask, int> classes) where TTask : struct, Enum
+{
+    private static readonly TTask[] Tasks = Enum.GetValues<TTask>();
+
+    /// <summary>Before their names, which no checkpoint has.</summary>
+    public string Prefix => prefix;
+
+    /// <summary>Adds the heads.</summary>
+    public void Add(NamedWeights weights)
+    {
+        foreach (TTask task in Tasks)
+        {
+            weights[$"{Name(task)}.weight"] = randn(classes(task), width) * 0.02f;
+            weights[$"{Name(task)}.bias"] = zeros(classes(task));
+        }
+    }
+
+    /// <summary>Takes them away.</summary>
+    public void Remove(NamedWeights weights)
+    {
+        foreach (string name in weights.All.Keys.Where(name => name.StartsWith(prefix, StringComparison.Ordinal)).ToList()) weights.Remove(name);
+    }
+
+    /// <summary>Sum of the tasks' mean cross-entropies; a task that nothing has an answer for adds nothing.</summary>
+    /// <param name="weights">The model.</param>
+    /// <param name="features">[m, width].</param>
+    /// <param name="labels">For each task [m].</param>
+    public Tensor Loss(NamedWeights weights, Tensor features, IReadOnlyList<Tensor> labels)
+    {
+        Tensor sum = zeros(1);
+        using Scalar one = 1, ignored = PatchLabels.Ignored;
+        for (int i = 0; i < Tasks.Length; i++)
+        {
+            Tensor asked = labels[i].ne(ignored).sum().clamp(one);
+            sum = sum + (nn.functional.cross_entropy(
+                weights.Linear(Name(Tasks[i]), features), labels[i], ignore_index: PatchLabels.Ignored, reduction: nn.Reduction.Sum) / asked);
+        }
+
+        return sum;
+    }
+
+    /// <summary>Share of those with an answer that are right, for each task.</summary>
+    public double[] Accuracy(NamedWeights weights, Tensor features, IReadOnlyList<Tensor> labels)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using Scalar ignored = PatchLabels.Ignored;
+        return [.. Tasks.Select((task, i) =>
+        {
+            Tensor asked = labels[i].ne(ignored);
+            Tensor right = weights.Linear(Name(task), features).argmax(-1).eq(labels[i]).logical_and(asked);
+            return right.sum().item<long>() / (double)Math.Max(1, asked.sum().item<long>());
+        })];
+    }
+
+    private string Name(TTask task) => prefix + task.ToString().ToLowerInvariant();
+}
+
+/// <summary>The heads of the training.</summary>
+internal static class Heads
+{
+    /// <summary>Read patch features.</summary>
+    public static LabelHeads<PatchTask> Patches { get; } = new("training.patch_heads.", DemoModel.Vision.HiddenSize, PatchLabels.Classes);
+
+    /// <summary>Read the decoder's hidden states at nouns.</summary>
+    public static LabelHeads<MentionTask> Mentions { get; } = new("training.mention_heads.", DemoModel.Decoder(1).HiddenSize, Mention.Classes);
+}
