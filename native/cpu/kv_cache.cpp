@@ -1,5 +1,6 @@
 #include "kv_cache.h"
 
+#include <cstring>
 #include <memory>
 
 #include "api.h"
@@ -33,4 +34,25 @@ void lsp_kv_cache_destroy(lsp_kv_cache* cache) {
     release(cache->keys, static_cast<size_t>(cache->bytes));
     release(cache->values, static_cast<size_t>(cache->bytes));
     delete cache;
+}
+
+int32_t lsp_kv_cache_copy(lsp_kv_cache* destination, const lsp_kv_cache* source, int64_t positions) {
+    const bool valid = destination && source && destination->layers == source->layers &&
+                       destination->kv_heads == source->kv_heads && destination->head_dim == source->head_dim &&
+                       destination->format == source->format && positions >= 0 &&
+                       positions <= destination->capacity && positions <= source->capacity;
+    return guarded(valid, [&] {
+        const int64_t element = source->format == LSP_F16 ? 2 : 4;
+        const size_t bytes = static_cast<size_t>(positions * source->stride * element);
+        if (destination == source || bytes == 0) return LSP_OK;
+        for (int64_t layer = 0; layer < source->layers; layer++) {
+            for (int64_t head = 0; head < source->kv_heads; head++) {
+                const int64_t to = cache_offset(*destination, layer, head, 0) * element;
+                const int64_t from = cache_offset(*source, layer, head, 0) * element;
+                memcpy(destination->keys + to, source->keys + from, bytes);
+                memcpy(destination->values + to, source->values + from, bytes);
+            }
+        }
+        return LSP_OK;
+    });
 }

@@ -87,6 +87,9 @@ LSP_API int32_t lsp_weight_read_rows(const lsp_weight* weight, int64_t first, in
 LSP_API int32_t lsp_kv_cache_create(int32_t layers, int32_t kv_heads, int32_t head_dim, int32_t capacity,
                                     int32_t format, lsp_kv_cache** out);
 LSP_API void lsp_kv_cache_destroy(lsp_kv_cache* cache);
+// Keys and values of the first positions of one cache over those of another: sizes and formats are the same, capacities
+// need not be.
+LSP_API int32_t lsp_kv_cache_copy(lsp_kv_cache* destination, const lsp_kv_cache* source, int64_t positions);
 
 // --- products (api_matrix.cpp)
 // ----------------------------------------------------------------------------------------------------------------

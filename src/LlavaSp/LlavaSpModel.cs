@@ -18,6 +18,9 @@ public sealed class LlavaSpModel : IDisposable
     private readonly LlavaTokenizer? _tokenizer;
     private readonly ImagePreprocessor _preprocessor;
 
+    // A backend takes calls from one thread at a time, also those that make and free tensors.
+    private readonly SemaphoreSlim _gate = new(1, 1);
+
     private LlavaSpModel(
         ModelCheckpoint checkpoint, IBackend backend, ImageEncoder encoder, Decoder decoder, LlavaTokenizer? tokenizer, ImagePreprocessor preprocessor,
         WeightFormat weights, KvFormat kvFormat)
@@ -75,8 +78,6 @@ public sealed class LlavaSpModel : IDisposable
 
     internal Decoder Decoder { get; }
 
-    /// <summary>Serialises the work of all sessions: a backend takes calls from one thread at a time.</summary>
-    internal SemaphoreSlim Gate { get; } = new(1, 1);
 
     /// <summary>Loads a checkpoint as its authors publish it.</summary>
     /// <param name="path">Folder of the checkpoint.</param>
@@ -169,6 +170,55 @@ public sealed class LlavaSpModel : IDisposable
             throw new PromptException($"a context of {contextLength} positions was asked for; this model has {limit}");
         return new LlavaSpSession(this, contextLength ?? limit);
     }
+
+    /// <summary>Several sequences side by side: throughput, where a session is for latency.</summary>
+    /// <param name="size">Prompts to answer at once.</param>
+    /// <param name="contextLength">Positions of each; null takes all that the model was trained for.</param>
+    /// <exception cref="PromptException">More positions than the model has, or, under dynamic rope scaling, than it was trained for.</exception>
+    public LlavaSpBatch CreateBatch(int size, int? contextLength = null)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(size, 1);
+        int limit = BatchContextLength;
+        if (contextLength is < 1 || contextLength > limit)
+            throw new PromptException($"a context of {contextLength} positions was asked for; a batch of this model has {limit}");
+        return new LlavaSpBatch(this, size, contextLength ?? limit);
+    }
+
+    /// <summary>
+    /// Most positions of a sequence of a batch: under dynamic rope scaling, keys beyond the trained length depend on their own sequence's length, and
+    /// sequences could not share tables.
+    /// </summary>
+    internal int BatchContextLength => Checkpoint.Decoder is { RopeScaling: RopeScalingKind.Dynamic } decoder
+        ? Math.Min(decoder.ContextLength, decoder.MaxPositions)
+        : Checkpoint.Decoder.ContextLength;
+
+    /// <summary>Work that takes its turn: that of all sessions and batches is done one after the other.</summary>
+    internal T Exclusively<T>(Func<T> work, CancellationToken cancellationToken = default)
+    {
+        _gate.Wait(cancellationToken);
+        try
+        {
+            return work();
+        }
+        finally
+        {
+            _gate.Release();
+        }
+    }
+
+    /// <inheritdoc cref="Exclusively{T}"/>
+    internal void Exclusively(Action work, CancellationToken cancellationToken = default) => Exclusively(
+        () =>
+        {
+            work();
+            return true;
+        },
+        cancellationToken);
+
+    /// <summary>A request's prompt with its pictures spliced in.</summary>
+    /// <exception cref="PromptException">Placeholders and pictures do not match, or an id is unknown.</exception>
+    internal PromptSequence Sequence(GenerationRequest request) => PromptSequence.Create(
+        request.PromptIds, request.Images, Encoder.LengthOf, Checkpoint.Decoder.VocabularySize);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -19,7 +19,7 @@ public sealed class LlavaSpSession : IDisposable
     internal LlavaSpSession(LlavaSpModel model, int contextLength)
     {
         _model = model;
-        _runner = Exclusively(() => new SequenceRunner(
+        _runner = model.Exclusively(() => new SequenceRunner(
             model.Backend, model.Checkpoint.Decoder, model.Decoder, model.Encoder, contextLength, model.KvFormat));
     }
 
@@ -33,14 +33,10 @@ public sealed class LlavaSpSession : IDisposable
 
     /// <summary>Positions that a prompt takes, pictures included.</summary>
     /// <exception cref="PromptException">Placeholders and pictures do not match, or an id is unknown.</exception>
-    public int LengthOf(GenerationRequest request) => Sequence(request).Length;
+    public int LengthOf(GenerationRequest request) => _model.Sequence(request).Length;
 
     /// <summary>Forgets what the cache holds, and the features of pictures.</summary>
-    public void Reset() => Exclusively(() =>
-    {
-        _runner.Reset();
-        return true;
-    });
+    public void Reset() => _model.Exclusively(_runner.Reset);
 
     /// <summary>Answers, token by token as they come. <see cref="LastResult"/> is set when the sequence ends.</summary>
     /// <param name="request">Prompt and options.</param>
@@ -86,8 +82,8 @@ public sealed class LlavaSpSession : IDisposable
     /// <inheritdoc cref="StreamAsync" path="/exception"/>
     public GenerationResult Generate(GenerationRequest request, Action<GeneratedToken>? onToken = null, CancellationToken cancellationToken = default)
     {
-        if (request.MaxNewTokens < 1) throw new PromptException($"{request.MaxNewTokens} new tokens were asked for: ask for at least 1");
-        return LastResult = Exclusively(() => Run(request, onToken, cancellationToken), cancellationToken);
+        request.Validate();
+        return LastResult = _model.Exclusively(() => Run(request, onToken, cancellationToken), cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -95,113 +91,39 @@ public sealed class LlavaSpSession : IDisposable
     {
         if (_disposed) return;
         _disposed = true;
-        Exclusively(() =>
-        {
-            _runner.Dispose();
-            return true;
-        });
-    }
-
-    /// <summary>A backend takes calls from one thread at a time, also those that make and free tensors.</summary>
-    private T Exclusively<T>(Func<T> work, CancellationToken cancellationToken = default)
-    {
-        _model.Gate.Wait(cancellationToken);
-        try
-        {
-            return work();
-        }
-        finally
-        {
-            _model.Gate.Release();
-        }
+        _model.Exclusively(_runner.Dispose);
     }
 
     private GenerationResult Run(GenerationRequest request, Action<GeneratedToken>? onToken, CancellationToken cancellationToken)
     {
         long start = Stopwatch.GetTimestamp();
         var times = new StageTimes();
-        PromptSequence prompt = Sequence(request);
-        using var sampler = new TokenSampler(_model.Backend, request.Sampling, _model.Checkpoint.Decoder.VocabularySize);
-        var output = new AnswerText(_model.Tokenizer, request.StopStrings);
+        PromptSequence prompt = _model.Sequence(request);
+        using var answer = new AnswerInProgress(_model, request);
         cancellationToken.ThrowIfCancellationRequested();
         int reused = _runner.Prefill(prompt, times, cancellationToken: cancellationToken);
 
-        var tokens = new List<GeneratedToken>(Math.Min(request.MaxNewTokens, 4096));
-        FinishReason? finish = null;
         double firstToken = 0;
-        while (finish is null)
+        while (answer.Finish is null)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            if (tokens.Count > 0)
+            bool first = answer.Count == 0;
+            if (!first)
             {
                 _runner.Timer.Begin();
-                _runner.Step(tokens[^1].Id);
+                _runner.Step(answer.LastId);
             }
 
-            int id = sampler.Choose(_runner.Logits);
-            if (tokens.Count == 0) firstToken = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+            int id = answer.Choose(_runner.Logits);
+            if (first) firstToken = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
             // The choice waited for all that ended before: nothing here waits again.
             _runner.Timer.Settle();
-            if (tokens.Count > 0) _runner.Timer.End(Stage.Decode);
-
-            bool end = !request.IgnoreEnd && _model.Checkpoint.EndIds.Contains(id);
-            string text = end ? "" : output.Append(id);
-            finish = end ? FinishReason.End
-                : output.Stopped ? FinishReason.StopString
-                : tokens.Count + 1 >= request.MaxNewTokens ? FinishReason.Length
-                : _runner.Length >= _runner.Capacity ? FinishReason.Context
-                : null;
-            if (finish is not null) text += output.Flush();
-            // What was held back for an unfinished character can complete a stop string.
-            if (output.Stopped) finish = FinishReason.StopString;
-            var token = new GeneratedToken(id, text, sampler.ChosenLogProbability, sampler.TopLogProbabilities);
-            tokens.Add(token);
+            if (!first) _runner.Timer.End(Stage.Decode);
+            GeneratedToken token = answer.Add(id, _runner.Length >= _runner.Capacity);
             onToken?.Invoke(token);
         }
 
         _runner.Timer.Settle();
-        return new GenerationResult
-        {
-            Text = PythonText.Strip(output.Text),
-            Ids = [.. tokens.Select(token => token.Id)],
-            Tokens = tokens,
-            FinishReason = finish.Value,
-            PromptLength = prompt.Length,
-            ReusedLength = reused,
-            Times = times,
-            FirstTokenMilliseconds = firstToken,
-            Seed = sampler.Seed,
-        };
-    }
-
-    private PromptSequence Sequence(GenerationRequest request) => PromptSequence.Create(
-        request.PromptIds, request.Images, _model.Encoder.LengthOf, _model.Checkpoint.Decoder.VocabularySize);
-
-    /// <summary>The answer's text as it grows: whole characters, up to a stop string.</summary>
-    private sealed class AnswerText(LlavaTokenizer tokenizer, IReadOnlyList<string> stopStrings)
-    {
-        private readonly StreamingDetokenizer _detokenizer = new(tokenizer);
-        private readonly StopStringFilter _stop = new(stopStrings);
-        private readonly System.Text.StringBuilder _text = new();
-
-        public bool Stopped => _stop.Found is not null;
-
-        public string Text => _text.ToString();
-
-        /// <summary>The text that became certain; ids of a padded vocabulary, which the tokenizer does not know, have none.</summary>
-        public string Append(int id) => tokenizer.Knows(id) ? Keep(_stop.Append(_detokenizer.Append(id))) : "";
-
-        public string Flush()
-        {
-            if (Stopped) return "";
-            string rest = Keep(_stop.Append(_detokenizer.Flush()));
-            return Stopped ? rest : rest + Keep(_stop.Flush());
-        }
-
-        private string Keep(string text)
-        {
-            _text.Append(text);
-            return text;
-        }
+        return answer.Result(prompt, reused, times, firstToken);
     }
 }

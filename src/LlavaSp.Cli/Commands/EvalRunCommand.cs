@@ -14,6 +14,8 @@ internal static class EvalRunCommand
     // Upstream's model_vqa_loader.
     private const int AnswerLength = 128;
 
+    private const int Batch = 8, MostBatch = 256;
+
     public static Command Create()
     {
         var command = new Command("run", "Answer the questions of a benchmark; an answer file that is there is continued");
@@ -32,19 +34,20 @@ internal static class EvalRunCommand
         };
         var chunks = new Option<int>("--num-chunks") { Description = "Parts that the questions are cut into", HelpName = "N", DefaultValueFactory = static _ => 1 };
         var chunk = new Option<int>("--chunk-idx") { Description = "The part to answer, from 0", HelpName = "I" };
-        foreach (Option option in (Option[])[questions, images, answers, chunks, chunk]) command.Add(option);
+        Option<int> batch = Choices.Count("--batch", Batch, MostBatch, "Questions answered side by side, each with a key-value cache of its own: more are faster, and take more memory");
+        foreach (Option option in (Option[])[questions, images, answers, chunks, chunk, batch]) command.Add(option);
         var options = new AnswerOptions(command, AnswerLength, exif: false);
         command.SetAction(parsed =>
         {
             AnswerSettings settings = options.Read(parsed);
             if (settings.Generation.Sampling.TopLogProbs is not null) throw new LlavaSpException("--logprobs: answer files have no place for them");
             return Run(settings, new Files(
-                parsed.GetValue(questions)!, parsed.GetValue(images), parsed.GetValue(answers)!, parsed.GetValue(chunks), parsed.GetValue(chunk)));
+                parsed.GetValue(questions)!, parsed.GetValue(images), parsed.GetValue(answers)!, parsed.GetValue(chunks), parsed.GetValue(chunk)), parsed.GetValue(batch));
         });
         return command;
     }
 
-    private static int Run(AnswerSettings settings, Files files)
+    private static int Run(AnswerSettings settings, Files files, int batch)
     {
         // What can be wrong is checked before a model of many gigabytes is loaded.
         BenchmarkQuestion[] all = [.. QuestionFile.Read(files.Questions)];
@@ -61,7 +64,7 @@ internal static class EvalRunCommand
 
         if (answers.CutBytes > 0) Notes.Write($"{files.Answers}: an interruption tore its last line, {answers.CutBytes} bytes: the question is answered again");
         if (chunk.Length == 0) Notes.Write($"{files.Questions}: {all.Length} questions leave none for chunk {files.Chunk} of {files.Chunks}");
-        if (settings.IsEmbedded) Notes.Write(EmbeddedModel.Meaningless);
+        if (settings.IsEmbedded) Notes.Write(EmbeddedModel.Limits);
 
         using var interruption = new Interruption();
         CancellationToken cancelled = interruption.Begin();
@@ -71,7 +74,7 @@ internal static class EvalRunCommand
         {
             using var answerer = new BenchmarkAnswerer(model, pictures);
             ProgressDisplay.Counted("answering", run.Pending.Count, onAnswered =>
-                run.AnswerAll(question => answerer.Answer(question, cancelled), onAnswered, cancelled));
+                run.AnswerAll(some => answerer.Answer(some, cancelled), batch, onAnswered, cancelled));
         }
 
         Report(settings, files, run, modelId, model, Stopwatch.GetElapsedTime(start).TotalMilliseconds);

@@ -9,17 +9,19 @@ using WorldQuestion = LlavaSp.Worlds.Questions.Question;
 
 namespace LlavaSp.Cli.Evaluating;
 
-/// <summary>Asks a model about test scenes. All questions about a scene share its picture's part of the cache.</summary>
+/// <summary>Asks a model about test scenes. All questions about a scene are answered side by side, and share its picture's part of the cache.</summary>
 internal sealed class SceneAnswerer(LoadedModel model) : IDisposable
 {
+    private readonly AnswerBatch _batch = new(model);
     private readonly AnswerSession _session = new(model);
 
     /// <summary>Answers all questions about a scene.</summary>
     public IEnumerable<QuestionOutcome> Answer(int scene, CancellationToken cancellationToken)
     {
         PreparedImage picture = PictureOf(scene);
-        foreach (WorldQuestion question in World.Questions(Split.Test, scene))
-            yield return QuestionOutcome.Of(scene, question, _session.Answer(RequestFor(question, picture), cancellationToken).Text);
+        IReadOnlyList<WorldQuestion> questions = World.Questions(Split.Test, scene);
+        var results = _batch.Answer([.. questions.Select(question => RequestFor(question, picture))], cancellationToken);
+        return questions.Zip(results, (question, result) => QuestionOutcome.Of(scene, question, result.Text));
     }
 
     /// <summary>The first token of the scene's first question, with nothing of it in the cache.</summary>
@@ -30,7 +32,11 @@ internal sealed class SceneAnswerer(LoadedModel model) : IDisposable
         return _session.Answer(request, cancellationToken);
     }
 
-    public void Dispose() => _session.Dispose();
+    public void Dispose()
+    {
+        _batch.Dispose();
+        _session.Dispose();
+    }
 
     private PreparedImage PictureOf(int scene) => model.Model.Prepare(SceneRenderer.Render(World.Scene(Split.Test, scene)));
 

@@ -6,32 +6,36 @@ using LlavaSp.Imaging;
 namespace LlavaSp.Cli.Running;
 
 /// <summary>
-/// Answers one question after the other in one session, so that questions about one picture that follow each other, as benchmarks have them, share the
-/// picture's part of the cache: it is encoded and read once.
+/// Answers several questions at a time, side by side, so that the weights are read once for all of them, and so that questions about one picture that follow
+/// each other, as benchmarks have them, share the picture's part of the cache: it is encoded and read once.
 /// </summary>
 internal sealed class BenchmarkAnswerer(LoadedModel model, PictureFolder pictures) : IDisposable
 {
-    private readonly AnswerSession _session = new(model);
+    private readonly AnswerBatch _batch = new(model);
     private (string Path, PreparedImage Image)? _last;
 
-    /// <summary>The answer's text.</summary>
-    /// <exception cref="BenchmarkException">The picture cannot be used, or the question is too long; says which question it is.</exception>
-    public string Answer(BenchmarkQuestion question, CancellationToken cancellationToken)
+    /// <summary>The answers' texts.</summary>
+    /// <exception cref="BenchmarkException">A picture cannot be used, or a question is too long; says which question it is.</exception>
+    public IReadOnlyList<string> Answer(IReadOnlyList<BenchmarkQuestion> questions, CancellationToken cancellationToken) =>
+        [.. _batch.Answer([.. questions.Select(Request)], cancellationToken).Select(result => result.Text)];
+
+    public void Dispose() => _batch.Dispose();
+
+    private GenerationRequest Request(BenchmarkQuestion question)
     {
         try
         {
             PreparedImage[] images = question.ImageBytes is { } bytes ? [Prepare(bytes)] : pictures.PathOf(question) is { } path ? [Prepare(path)] : [];
             string text = Question.WithPictures(question.Text + question.Instruction, images.Length, model.Model.Checkpoint.Multimodal.UseStartEnd);
             GenerationRequest request = model.Request([text, null], images);
-            return _session.Answer(request, cancellationToken).Text;
+            model.LengthOf(request);
+            return request;
         }
         catch (Exception e) when (e is ImageException or PromptException)
         {
             throw new LlavaSpException($"question {Refusal.Quote(question.Id.Text)}: {e.Message}", e);
         }
     }
-
-    public void Dispose() => _session.Dispose();
 
     private PreparedImage Prepare(string path)
     {

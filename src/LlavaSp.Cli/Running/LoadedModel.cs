@@ -61,18 +61,17 @@ internal sealed class LoadedModel : IDisposable
 
     /// <summary>A session with exactly the positions that one request needs.</summary>
     /// <exception cref="PromptException">The prompt alone is longer than the model's context.</exception>
-    public LlavaSpSession SessionFor(GenerationRequest request)
-    {
-        int context = Model.Checkpoint.Decoder.ContextLength;
-        int prompt = PromptSequence.Create(
-            request.PromptIds, request.Images, Model.Encoder.LengthOf, Model.Checkpoint.Decoder.VocabularySize).Length;
-        if (prompt > context)
-        {
-            throw new PromptException(
-                $"the prompt takes {prompt} positions, pictures included; this model has {context}: shorten it or use fewer pictures");
-        }
+    public LlavaSpSession SessionFor(GenerationRequest request) =>
+        Model.CreateSession((int)Math.Min(Model.Checkpoint.Decoder.ContextLength, (long)LengthOf(request) + request.MaxNewTokens));
 
-        return Model.CreateSession((int)Math.Min(context, (long)prompt + request.MaxNewTokens));
+    /// <summary>Positions that a prompt takes, pictures included.</summary>
+    /// <exception cref="PromptException">It is longer than the model's context.</exception>
+    public int LengthOf(GenerationRequest request)
+    {
+        int context = Model.Checkpoint.Decoder.ContextLength, prompt = Model.Sequence(request).Length;
+        if (prompt <= context) return prompt;
+        throw new PromptException(
+            $"the prompt takes {prompt} positions, pictures included; this model has {context}: shorten it or use fewer pictures");
     }
 
     public void Dispose() => Model.Dispose();

@@ -56,19 +56,24 @@ public sealed class BenchmarkRun
     /// <summary>Questions to answer, in their order.</summary>
     public IReadOnlyList<BenchmarkQuestion> Pending { get; }
 
-    /// <summary>Answers what is pending. Every answer is in the file before the next question is asked.</summary>
-    /// <param name="answer">Gives the text for a question.</param>
+    /// <summary>Answers what is pending, some at a time. Their answers are in the file before the next are asked.</summary>
+    /// <param name="answer">Gives the texts for questions.</param>
+    /// <param name="batch">Questions at a time.</param>
     /// <param name="onAnswered">Called after each.</param>
-    /// <param name="cancellationToken">Stops; the answer at work is dropped.</param>
-    public void AnswerAll(Func<BenchmarkQuestion, string> answer, Action onAnswered, CancellationToken cancellationToken)
+    /// <param name="cancellationToken">Stops; the answers at work are dropped.</param>
+    public void AnswerAll(
+        Func<IReadOnlyList<BenchmarkQuestion>, IReadOnlyList<string>> answer, int batch, Action onAnswered, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(answer);
         ArgumentNullException.ThrowIfNull(onAnswered);
-        foreach (BenchmarkQuestion question in Pending)
+        foreach (BenchmarkQuestion[] questions in Pending.Chunk(batch))
         {
             cancellationToken.ThrowIfCancellationRequested();
-            _answers.Append(new BenchmarkAnswer(question.Id, question.Text, answer(question), Guid.NewGuid().ToString("N"), _modelId));
-            onAnswered();
+            foreach (var (question, text) in questions.Zip(answer(questions)))
+            {
+                _answers.Append(new BenchmarkAnswer(question.Id, question.Text, text, Guid.NewGuid().ToString("N"), _modelId));
+                onAnswered();
+            }
         }
     }
 }

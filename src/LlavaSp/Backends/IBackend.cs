@@ -156,6 +156,12 @@ public interface IBackend : IDisposable
     /// <summary>An empty cache.</summary>
     KvCache CreateKvCache(KvCacheShape shape);
 
+    /// <summary>Keys and values of the first positions of one cache over those of another, so that sequences which begin alike compute them once.</summary>
+    /// <param name="destination">Of the same shape but for its capacity.</param>
+    /// <param name="source">Holds at least so many positions.</param>
+    /// <param name="positions">How many.</param>
+    void CopyCache(KvCache destination, KvCache source, int positions);
+
     /// <summary>Copies rows of one tensor over those of another of the same size.</summary>
     void Copy(Tensor destination, Tensor source);
 

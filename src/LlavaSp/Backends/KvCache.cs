@@ -33,6 +33,14 @@ public sealed record KvCacheShape(int Layers, int KvHeads, int HeadDim, int Capa
         _ => throw new InvalidOperationException($"unknown format {Format}"),
     };
 
+    /// <summary>Refuses to copy so many positions from a cache of another shape into one of this.</summary>
+    /// <exception cref="ArgumentException">More than the capacity differs, or one of them has fewer positions.</exception>
+    public void RequireCopy(KvCacheShape source, int positions)
+    {
+        if (this with { Capacity = source.Capacity } != source) throw new ArgumentException($"{source} is not copied into {this}", nameof(source));
+        if (positions < 0 || positions > Math.Min(Capacity, source.Capacity)) throw new ArgumentException($"{positions} positions of {source} into {this}", nameof(positions));
+    }
+
     /// <summary>For backends that keep the cache in this machine's memory: refuses one that is larger than all of it, before anything is allocated.</summary>
     /// <exception cref="DeviceException">The cache is too large; the message says what fits.</exception>
     public void RequireHostMemory()

@@ -19,32 +19,24 @@ public static class ModelExplainer
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(request);
-        PromptSequence prompt = Sequence(model, request.PromptIds, request.Images);
+        PromptSequence prompt = model.Sequence(request);
         int length = (int)Math.Min(model.Checkpoint.Decoder.ContextLength, (long)prompt.Length + request.MaxNewTokens);
         using LlavaSpSession session = model.CreateSession(length);
         GenerationResult answer = session.Generate(request, cancellationToken: cancellationToken);
         // The last token was predicted, but nothing was predicted from it.
-        PromptSequence whole = Sequence(model, [.. request.PromptIds, .. answer.Ids.SkipLast(1)], request.Images);
+        PromptSequence whole = model.Sequence(request with { PromptIds = [.. request.PromptIds, .. answer.Ids.SkipLast(1)] });
         var attention = new AttentionTracer(model.Checkpoint.Decoder, whole.Length, answer.Ids.Count, () => session.Runner.RopeTable);
         var fusions = new Dictionary<string, FusionTrace>();
-        model.Gate.Wait(cancellationToken);
-        try
+        model.Exclusively(() =>
         {
             session.Runner.Reset();
             session.Runner.Prefill(whole, new StageTimes(), attention, prefix => fusions[prefix] = new FusionTrace(), cancellationToken);
-        }
-        finally
-        {
-            model.Gate.Release();
-        }
+        }, cancellationToken);
 
         var pictures = whole.Segments.Where(segment => segment.Picture >= 0)
             .Select(segment => Describe(model, request.Images[segment.Picture], segment, fusions)).ToList();
         return new AnswerExplanation(answer, Words(answer), pictures, attention.Map);
     }
-
-    private static PromptSequence Sequence(LlavaSpModel model, int[] ids, IReadOnlyList<PreparedImage> images) =>
-        PromptSequence.Create(ids, images, model.Encoder.LengthOf, model.Checkpoint.Decoder.VocabularySize);
 
     // A token that begins with a space, or the first, begins a word; what has no text belongs to no word.
     private static List<AnswerWord> Words(GenerationResult answer)

@@ -22,6 +22,13 @@ public sealed record GenerationRequest
 
     /// <summary>Goes on after an end token, for benchmarks and traces.</summary>
     public bool IgnoreEnd { get; init; }
+
+    /// <summary>Refuses an answer of no tokens.</summary>
+    /// <exception cref="PromptException">No token is asked for.</exception>
+    internal void Validate()
+    {
+        if (MaxNewTokens < 1) throw new PromptException($"{MaxNewTokens} new tokens were asked for: ask for at least 1");
+    }
 }
 
 /// <summary>Why an answer ended.</summary>

@@ -29,16 +29,11 @@ public static class ModelTracer
         SequenceRunner runner = session.Runner;
         if (prompt.Length + steps > runner.Capacity)
             throw new PromptException($"{prompt.Length} positions and {steps} steps do not fit the context of {runner.Capacity}: use fewer --steps");
-        model.Gate.Wait(cancellationToken);
-        try
+        model.Exclusively(() =>
         {
             runner.Prefill(prompt, new StageTimes(), trace, trace.WithPrefix, cancellationToken);
             if (steps > 0) Greedy(model, runner, steps, trace, cancellationToken);
-        }
-        finally
-        {
-            model.Gate.Release();
-        }
+        }, cancellationToken);
     }
 
     private static void Greedy(LlavaSpModel model, SequenceRunner runner, int steps, TraceFile trace, CancellationToken cancellationToken)

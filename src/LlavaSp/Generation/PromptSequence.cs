@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using LlavaSp.Imaging;
 using LlavaSp.Text;
 
@@ -37,6 +38,27 @@ internal sealed class PromptSequence
 
     /// <summary>Positions.</summary>
     public int Length => Keys.Length;
+
+    /// <summary>Positions at the beginning that a cache holds already.</summary>
+    /// <param name="held">Keys of what it holds.</param>
+    public int CommonPrefix(List<UInt128> held) => Keys.AsSpan().CommonPrefixLength(CollectionsMarshal.AsSpan(held));
+
+    /// <summary>Whether a picture has positions at or behind <paramref name="first"/>.</summary>
+    public bool HasPictureFrom(int first)
+    {
+        foreach (PromptSegment segment in Segments)
+            if (segment.Picture >= 0 && segment.Start + segment.Length > first) return true;
+        return false;
+    }
+
+    /// <summary>Refuses a context that is too short.</summary>
+    /// <exception cref="PromptException">The prompt does not fit.</exception>
+    public void RequireRoom(int capacity)
+    {
+        if (Length <= capacity) return;
+        throw new PromptException(
+            $"the prompt takes {Length} positions, pictures included; the context holds {capacity}: shorten it or use fewer pictures");
+    }
 
     /// <summary>Splices.</summary>
     /// <param name="ids">Token ids, <see cref="ImageToken.Id"/> for each picture.</param>

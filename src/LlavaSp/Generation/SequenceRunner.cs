@@ -9,14 +9,13 @@ namespace LlavaSp.Generation;
 /// </summary>
 internal sealed class SequenceRunner : IDisposable
 {
-    private const int PicturesKept = 4;
     private readonly IBackend _backend;
     private readonly DecoderConfig _config;
     private readonly Decoder _decoder;
     private readonly KvCache _cache;
     private readonly Rope _rope;
     private readonly DecoderWorkspace _step;
-    private readonly FeatureCache _features;
+    private readonly PromptInputs _inputs;
     private readonly List<UInt128> _held;
     private readonly IStepRecorder? _recorder;
     private readonly int[] _stepId = new int[1];
@@ -32,7 +31,7 @@ internal sealed class SequenceRunner : IDisposable
         _step = new DecoderWorkspace(backend, config, 1);
         _recorder = backend.CreateStepRecorder();
         Timer = new StageTimer(backend);
-        _features = new FeatureCache(encoder, PicturesKept);
+        _inputs = new PromptInputs(backend, decoder, encoder);
         _held = new List<UInt128>(capacity);
     }
 
@@ -59,7 +58,7 @@ internal sealed class SequenceRunner : IDisposable
     {
         _held.Clear();
         _rope.Reset();
-        _features.Clear();
+        _inputs.Clear();
     }
 
     /// <summary>
@@ -77,12 +76,7 @@ internal sealed class SequenceRunner : IDisposable
         PromptSequence prompt, StageTimes times, ITraceSink? trace = null, Func<string, ITraceSink?>? pictureTrace = null,
         CancellationToken cancellationToken = default)
     {
-        if (prompt.Length > Capacity)
-        {
-            throw new PromptException(
-                $"the prompt takes {prompt.Length} positions, pictures included; the context holds {Capacity}: shorten it or use fewer pictures");
-        }
-
+        prompt.RequireRoom(Capacity);
         int reused = trace is null ? CommonPrefix(prompt) : 0;
         // Whatever happens below, positions from here on no longer hold what they did.
         _held.RemoveRange(reused, _held.Count - reused);
@@ -90,12 +84,7 @@ internal sealed class SequenceRunner : IDisposable
         int rows = prompt.Length - reused;
         Timer.Times = times;
         using var work = new DecoderWorkspace(_backend, _config, rows);
-        foreach (PromptSegment segment in prompt.Segments)
-        {
-            cancellationToken.ThrowIfCancellationRequested();
-            Splice(work.Hidden, prompt, segment, reused, pictureTrace);
-        }
-
+        _inputs.Write(work.Hidden, prompt, reused, Timer, pictureTrace, cancellationToken);
         trace.AddTensor("inputs_embeds", work.Hidden);
 
         Timer.Begin();
@@ -133,7 +122,7 @@ internal sealed class SequenceRunner : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        _features.Dispose();
+        _inputs.Dispose();
         _recorder?.Dispose();
         Timer.Dispose();
         _step.Dispose();
@@ -145,24 +134,6 @@ internal sealed class SequenceRunner : IDisposable
     {
         if (!_rope.KeysStay(prompt.Length)) return 0;
         // The last position is always computed: its logits are wanted.
-        int limit = Math.Min(_held.Count, prompt.Length - 1), common = 0;
-        while (common < limit && _held[common] == prompt.Keys[common]) common++;
-        return common;
-    }
-
-    private void Splice(Tensor inputs, PromptSequence prompt, PromptSegment segment, int reused, Func<string, ITraceSink?>? pictureTrace)
-    {
-        int skip = Math.Max(0, reused - segment.Start), count = segment.Length - skip;
-        if (count <= 0) return;
-        Tensor destination = inputs.Slice(segment.Start + skip - reused, count);
-        if (segment.Picture < 0)
-        {
-            _decoder.Embed(destination, prompt.Ids.AsSpan(segment.IdOffset + skip, count));
-            return;
-        }
-
-        ITraceSink? trace = pictureTrace?.Invoke($"{(char)('a' + segment.Picture)}.");
-        Tensor features = _features.Get(prompt.Images[segment.Picture], Timer, trace);
-        _backend.Copy(destination, features.Slice(skip, count));
+        return Math.Min(prompt.CommonPrefix(_held), prompt.Length - 1);
     }
 }

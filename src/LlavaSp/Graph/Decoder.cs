@@ -66,23 +66,12 @@ internal sealed class Decoder : IDisposable
         CancellationToken cancellationToken = default)
     {
         var hiddenStates = trace is not null && trace.Wants("hidden") ? new float[(_layers.Length + 1) * work.Rows * _config.HiddenSize] : null;
-        for (int i = 0; i < _layers.Length; i++)
-        {
-            cancellationToken.ThrowIfCancellationRequested();
-            Layer layer = _layers[i];
-            if (hiddenStates is not null) Keep(work.Hidden, i);
-            _backend.NormLinear(work.Qkv, work.Normed, work.Hidden, layer.AttentionNorm, _config.NormEpsilon, layer.Qkv, new Epilogue(layer.QkvBias));
-            if (trace is not null) trace.AddTensor(TraceNames.Qkv(i), work.Qkv);
-            _backend.RopeAttention(work.Attended, work.Query, work.Qkv, cache, i, rope, first);
-            _backend.Linear(work.Hidden, work.Attended, layer.Output, new Epilogue(layer.OutputBias, Residual: work.Hidden));
-            _backend.GatedNormLinear(work.Gated, work.GateUp, work.Normed, work.Hidden, layer.MlpNorm, _config.NormEpsilon, layer.GateUp);
-            _backend.Linear(work.Hidden, work.Gated, layer.Down, new Epilogue(Residual: work.Hidden));
-        }
-
+        SequenceRows all = work.All(cache, first);
+        RunLayers(work, new ReadOnlySpan<SequenceRows>(in all), rope, trace, hiddenStates, cancellationToken);
         if (hiddenStates is not null || allLogits is not null) _backend.RmsNorm(work.Normed, work.Hidden, _norm, _config.NormEpsilon);
         if (hiddenStates is not null)
         {
-            Keep(work.Normed, _layers.Length);
+            Keep(work.Normed, hiddenStates, _layers.Length);
             trace!.Add("hidden", hiddenStates, _layers.Length + 1, work.Rows, _config.HiddenSize);
         }
 
@@ -93,12 +82,50 @@ internal sealed class Decoder : IDisposable
         }
 
         _backend.NormLinear(work.Logits, work.LastNormed, work.LastHidden, _norm, _config.NormEpsilon, _head);
+    }
 
-        void Keep(Tensor tensor, int index)
+    /// <summary>
+    /// One row of each of several sequences, whose inputs stand in work.Hidden one below the other: every weight is read once for all of them. Leaves the
+    /// logits of all rows in <paramref name="logits"/> [rows, vocabulary].
+    /// </summary>
+    public void Forward(DecoderWorkspace work, ReadOnlySpan<SequenceRows> sequences, RopeTable rope, Tensor logits, CancellationToken cancellationToken = default)
+    {
+        RunLayers(work, sequences, rope, null, null, cancellationToken);
+        _backend.NormLinear(logits, work.Normed, work.Hidden, _norm, _config.NormEpsilon, _head);
+    }
+
+    /// <summary>The same of several rows of each sequence; the logits are those of the rows <paramref name="last"/>, [last.Length, vocabulary].</summary>
+    public void Forward(
+        DecoderWorkspace work, ReadOnlySpan<SequenceRows> sequences, RopeTable rope, ReadOnlySpan<int> last, Tensor logits, CancellationToken cancellationToken)
+    {
+        RunLayers(work, sequences, rope, null, null, cancellationToken);
+        using Tensor hidden = _backend.CreateTensor(last.Length, _config.HiddenSize), normed = _backend.CreateTensor(last.Length, _config.HiddenSize, Precision.Operand);
+        _backend.Gather(hidden, work.Hidden, last);
+        _backend.NormLinear(logits, normed, hidden, _norm, _config.NormEpsilon, _head);
+    }
+
+    // Work.Hidden is the input of the first layer, and the output of the last.
+    private void RunLayers(
+        DecoderWorkspace work, ReadOnlySpan<SequenceRows> sequences, RopeTable rope, ITraceSink? trace, float[]? hiddenStates, CancellationToken cancellationToken)
+    {
+        for (int i = 0; i < _layers.Length; i++)
         {
-            int size = work.Rows * _config.HiddenSize;
-            tensor.Read(hiddenStates.AsSpan(index * size, size));
+            cancellationToken.ThrowIfCancellationRequested();
+            Layer layer = _layers[i];
+            if (hiddenStates is not null) Keep(work.Hidden, hiddenStates, i);
+            _backend.NormLinear(work.Qkv, work.Normed, work.Hidden, layer.AttentionNorm, _config.NormEpsilon, layer.Qkv, new Epilogue(layer.QkvBias));
+            if (trace is not null) trace.AddTensor(TraceNames.Qkv(i), work.Qkv);
+            foreach (ref readonly SequenceRows rows in sequences) _backend.RopeAttention(rows.Attended, rows.Query, rows.Qkv, rows.Cache, i, rope, rows.First);
+            _backend.Linear(work.Hidden, work.Attended, layer.Output, new Epilogue(layer.OutputBias, Residual: work.Hidden));
+            _backend.GatedNormLinear(work.Gated, work.GateUp, work.Normed, work.Hidden, layer.MlpNorm, _config.NormEpsilon, layer.GateUp);
+            _backend.Linear(work.Hidden, work.Gated, layer.Down, new Epilogue(Residual: work.Hidden));
         }
+    }
+
+    private void Keep(Tensor tensor, float[] hiddenStates, int index)
+    {
+        int size = tensor.Rows * _config.HiddenSize;
+        tensor.Read(hiddenStates.AsSpan(index * size, size));
     }
 
     /// <inheritdoc/>

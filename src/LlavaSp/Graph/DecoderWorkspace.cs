@@ -3,6 +3,9 @@ using LlavaSp.Checkpoints;
 
 namespace LlavaSp.Graph;
 
+/// <summary>Rows of one sequence in a pass: what attention takes apart. First is the cache position of the first row; the tensors are views of the pass's own.</summary>
+internal readonly record struct SequenceRows(KvCache Cache, int First, Tensor Query, Tensor Qkv, Tensor Attended);
+
 /// <summary>Activations of one forward pass of the decoder over a fixed number of rows; a decode step uses one of one row again and again.</summary>
 internal sealed class DecoderWorkspace : IDisposable
 {
@@ -21,6 +24,21 @@ internal sealed class DecoderWorkspace : IDisposable
         LastHidden = Hidden.Slice(rows - 1, 1);
         LastNormed = Normed.Slice(rows - 1, 1);
         Logits = backend.CreateTensor(1, config.VocabularySize);
+    }
+
+    private DecoderWorkspace(DecoderWorkspace whole, int rows)
+    {
+        Rows = rows;
+        Hidden = whole.Hidden.Slice(0, rows);
+        Normed = whole.Normed.Slice(0, rows);
+        Qkv = whole.Qkv.Slice(0, rows);
+        Query = whole.Query.Slice(0, rows);
+        Attended = whole.Attended.Slice(0, rows);
+        GateUp = whole.GateUp.Slice(0, rows);
+        Gated = whole.Gated.Slice(0, rows);
+        LastHidden = Hidden.Slice(rows - 1, 1);
+        LastNormed = Normed.Slice(rows - 1, 1);
+        Logits = whole.Logits;
     }
 
     /// <summary>Positions of a pass.</summary>
@@ -55,6 +73,20 @@ internal sealed class DecoderWorkspace : IDisposable
 
     /// <summary>[1, vocabulary].</summary>
     public Tensor Logits { get; }
+
+    /// <summary>The first rows as a workspace of their own in the same memory. It need not be disposed and must not outlive this one.</summary>
+    public DecoderWorkspace Top(int rows) => rows == Rows ? this : new(this, rows);
+
+    /// <summary>All rows as those of one sequence.</summary>
+    public SequenceRows All(KvCache cache, int first) => new(cache, first, Query, Qkv, Attended);
+
+    /// <summary>Some rows as those of one sequence.</summary>
+    /// <param name="row">The first of them.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="cache">The sequence's cache.</param>
+    /// <param name="first">Its position of the first of them.</param>
+    public SequenceRows Of(int row, int count, KvCache cache, int first) =>
+        new(cache, first, Query.Slice(row, count), Qkv.Slice(row, count), Attended.Slice(row, count));
 
     /// <inheritdoc/>
     public void Dispose()

@@ -167,6 +167,16 @@ public sealed class CpuBackendTests
         }
     }
 
+    [Fact]
+    public void ACopiedCacheIsReadLikeTheFirst()
+    {
+        using Pair pair = new("scalar");
+        foreach (IBackend backend in pair.Backends)
+        {
+            foreach (KvFormat format in Enum.GetValues<KvFormat>().Where(backend.Holds)) CacheCopies.Check(backend, format);
+        }
+    }
+
     [Theory]
     [MemberData(nameof(InstructionSets))]
     public void ArgmaxTakesTheFirstLargestAndRefusesNaN(string isa)

@@ -109,7 +109,7 @@ public sealed class AnswerFileTests
             Assert.Equal(2, run.Answered);
             Assert.Equal([questions[0], questions[3]], run.Pending);
             int done = 0;
-            run.AnswerAll(question => $"{question.Id} {question.Text}", () => done++, CancellationToken.None);
+            run.AnswerAll(Echo, 1, () => done++, CancellationToken.None);
             Assert.Equal(2, done);
         }
 
@@ -118,6 +118,28 @@ public sealed class AnswerFileTests
         Assert.Equal(3, AnswerFile.Read(folder["a"]).Select(item => item.Answer.AnswerId).Distinct().Count());
         using AnswerFile again = AnswerFile.Continue(folder["a"]);
         Assert.Empty(new BenchmarkRun(questions, again, "m").Pending);
+    }
+
+    [Fact]
+    public void ABatchIsInTheFileBeforeTheNextIsAsked()
+    {
+        using var folder = new TemporaryFolder();
+        BenchmarkQuestion[] questions = [.. Enumerable.Range(0, 5).Select(i => Question("p", $"{i}"))];
+        var asked = new List<int>();
+        using (AnswerFile file = AnswerFile.Continue(folder["a"]))
+        {
+            var run = new BenchmarkRun(questions, file, "m");
+            Assert.Throws<InvalidOperationException>(() => run.AnswerAll(
+                some =>
+                {
+                    asked.Add(some.Count);
+                    return asked.Count < 3 ? Echo(some) : throw new InvalidOperationException();
+                },
+                2, static () => { }, CancellationToken.None));
+        }
+
+        Assert.Equal([2, 2, 1], asked);
+        Assert.Equal(["p 0", "p 1", "p 2", "p 3"], AnswerFile.Read(folder["a"]).Select(item => item.Answer.Text));
     }
 
     [Fact]
@@ -140,12 +162,14 @@ public sealed class AnswerFileTests
         using (AnswerFile file = AnswerFile.Continue(folder["a"]))
         {
             var run = new BenchmarkRun(questions, file, "m");
-            Assert.Throws<OperationCanceledException>(() => run.AnswerAll(_ => "x", cancel.Cancel, cancel.Token));
+            Assert.Throws<OperationCanceledException>(() => run.AnswerAll(static some => [.. some.Select(static _ => "x")], 1, cancel.Cancel, cancel.Token));
         }
 
         using AnswerFile next = AnswerFile.Continue(folder["a"]);
         Assert.Equal(questions[1..], new BenchmarkRun(questions, next, "m").Pending);
     }
+
+    private static IReadOnlyList<string> Echo(IReadOnlyList<BenchmarkQuestion> questions) => [.. questions.Select(question => $"{question.Id} {question.Text}")];
 
     private static BenchmarkQuestion Question(string id, string text) => new(new QuestionId(id), null, text);
 

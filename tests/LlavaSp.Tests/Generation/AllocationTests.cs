@@ -30,6 +30,24 @@ public sealed class AllocationTests
     }
 
     [Fact]
+    public void AStepOfABatchAllocatesNothing()
+    {
+        using LlavaSpModel model = LlavaSpModel.Load(Goldens.Checkpoint("pooling-f32"), Options());
+        const int Steps = 40;
+        using var runner = new BatchRunner(model.Backend, model.Checkpoint.Decoder, model.Decoder, model.Encoder, 3, 3 + (1 + Rounds) * Steps, model.KvFormat);
+        PromptSequence prompt = PromptSequence.Create([1, 20, 30], [], model.Encoder.LengthOf, 512);
+        runner.Prefill([prompt, prompt, prompt], new StageTimes(), TestContext.Current.CancellationToken);
+        var request = new GenerationRequest { PromptIds = [1], MaxNewTokens = 1000, IgnoreEnd = true };
+        AnswerInProgress[] answers = [new(model, request), new(model, request), new(model, request)];
+        foreach (AnswerInProgress answer in answers) answer.Add(5, full: false);
+        List<int> running = [0, 2];
+        runner.Run(running);
+        for (int i = 0; i < Steps; i++) runner.Step(running, answers);
+        Assert.Equal(0, Least(Steps, () => runner.Step(running, answers)));
+        foreach (AnswerInProgress answer in answers) answer.Dispose();
+    }
+
+    [Fact]
     public void ADecodeStepBeyondTheTrainedLengthAllocatesNothing()
     {
         using TemporaryFolder folder = TestModels.Edited("pooling-f32", config =>

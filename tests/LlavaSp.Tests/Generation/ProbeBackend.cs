@@ -30,6 +30,8 @@ internal sealed class ProbeBackend : IBackend
 
     public KvCache CreateKvCache(KvCacheShape shape) => Watch(() => _inner.CreateKvCache(shape));
 
+    public void CopyCache(KvCache destination, KvCache source, int positions) => Watch(() => _inner.CopyCache(destination, source, positions));
+
     public void Copy(Tensor destination, Tensor source) => Watch(() => _inner.Copy(destination, source));
 
     public void Gather(Tensor destination, Tensor source, ReadOnlySpan<int> rows)

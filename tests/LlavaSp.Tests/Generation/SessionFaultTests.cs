@@ -6,7 +6,6 @@ using LlavaSp.Checkpoints;
 using LlavaSp.Generation;
 using LlavaSp.Imaging;
 using LlavaSp.Tests.Checkpoints;
-using LlavaSp.Text;
 
 namespace LlavaSp.Tests.Generation;
 
@@ -18,7 +17,7 @@ public sealed class SessionFaultTests
     [Fact]
     public void AfterAFailureAnywhereTheNextAnswerIsRight()
     {
-        using LlavaSpModel model = Probed(out ProbeBackend probe);
+        using LlavaSpModel model = TestModels.Probed(out ProbeBackend probe);
         PreparedImage b = TestModels.Image(model, 'b'), c = TestModels.Image(model, 'c');
         GenerationRequest before = TestModels.Request([1, 20, 30, 31], 3), failing = TestModels.Request(Ids, 3, b), after = TestModels.Request(Ids, 3, c);
         (GenerationResult expected, float[] logits) = TestModels.Fresh(model, after, 700);
@@ -73,7 +72,7 @@ public sealed class SessionFaultTests
     [Fact]
     public void CancellationIsHeardInsideThePrompt()
     {
-        using LlavaSpModel model = Probed(out ProbeBackend probe);
+        using LlavaSpModel model = TestModels.Probed(out ProbeBackend probe);
         PreparedImage b = TestModels.Image(model, 'b'), c = TestModels.Image(model, 'c');
         int[] ids = [1, -200, -200, 20];
         using LlavaSpSession session = model.CreateSession(1300);
@@ -89,7 +88,7 @@ public sealed class SessionFaultTests
     [Fact]
     public async Task ABackendIsCalledByOneThreadAtATime()
     {
-        using LlavaSpModel model = Probed(out ProbeBackend probe);
+        using LlavaSpModel model = TestModels.Probed(out ProbeBackend probe);
         await Task.WhenAll(Enumerable.Range(0, 4).Select(worker => Task.Run(() =>
         {
             for (int turn = 0; turn < 5; turn++)
@@ -144,7 +143,7 @@ public sealed class SessionFaultTests
     [Fact]
     public void TheFeaturesOfTheLastFourPicturesAreKept()
     {
-        using LlavaSpModel model = Probed(out ProbeBackend probe);
+        using LlavaSpModel model = TestModels.Probed(out ProbeBackend probe);
         PreparedImage[] images = [.. Enumerable.Range(0, 5).Select(i => model.Prepare(Imaging.TestPictures.Constant(20, 20, (byte)(40 * i), 1, 2)))];
         using LlavaSpSession session = model.CreateSession(700);
         Assert.Equal([1, 2, 3, 4, 5], images.Select(Encoded));
@@ -171,7 +170,7 @@ public sealed class SessionFaultTests
     [Fact]
     public void ASessionMayBeDisposedTwiceAndAfterItsModel()
     {
-        LlavaSpModel model = Probed(out _);
+        LlavaSpModel model = TestModels.Probed(out _);
         LlavaSpSession session = model.CreateSession(64);
         session.Dispose();
         session.Dispose();
@@ -195,13 +194,6 @@ public sealed class SessionFaultTests
         PreparedImage image = TestModels.Image(model, 'd');
         session.Generate(TestModels.Request(Ids, 2, image));
         return new WeakReference(image);
-    }
-
-    private static LlavaSpModel Probed(out ProbeBackend probe)
-    {
-        var backend = probe = new ProbeBackend();
-        using ModelCheckpoint checkpoint = ModelCheckpoint.Open(new ModelLocation(Goldens.Checkpoint("pooling-f32")));
-        return LlavaSpModel.Load(checkpoint, LlavaTokenizer.Load(checkpoint.TokenizerFolder), TestModels.Options(), 0, _ => backend);
     }
 
     /// <summary>Cancels as soon as the first picture is traced.</summary>

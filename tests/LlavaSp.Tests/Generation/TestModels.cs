@@ -5,6 +5,7 @@ using LlavaSp.Checkpoints;
 using LlavaSp.Generation;
 using LlavaSp.Imaging;
 using LlavaSp.Tests.Checkpoints;
+using LlavaSp.Text;
 
 namespace LlavaSp.Tests.Generation;
 
@@ -26,6 +27,14 @@ internal static class TestModels
         KvFormat = KvFormat.F32,
         Weights = Quantization.WeightFormat.F32,
     };
+
+    /// <summary>A model of its own on a watched backend.</summary>
+    public static LlavaSpModel Probed(out ProbeBackend probe)
+    {
+        var backend = probe = new ProbeBackend();
+        using ModelCheckpoint checkpoint = ModelCheckpoint.Open(new ModelLocation(Goldens.Checkpoint("pooling-f32")));
+        return LlavaSpModel.Load(checkpoint, LlavaTokenizer.Load(checkpoint.TokenizerFolder), Options(), 0, _ => backend);
+    }
 
     public static PreparedImage Image(LlavaSpModel model, char letter) => model.Prepare(ImageDecoder.Decode(Goldens.Image(letter)));
 

@@ -66,6 +66,15 @@ public sealed unsafe partial class CpuBackend : IBackend
     /// <inheritdoc/>
     public KvCache CreateKvCache(KvCacheShape shape) => new CpuKvCache(shape);
 
+    /// <inheritdoc/>
+    public void CopyCache(KvCache destination, KvCache source, int positions)
+    {
+        CpuKvCache to = Of(destination), from = Of(source);
+        to.Shape.RequireCopy(from.Shape, positions);
+        Check(NativeMethods.lsp_kv_cache_copy(to.Value, from.Value, positions));
+        Keep(destination, source);
+    }
+
     /// <summary>Best rate at which all threads together read a buffer of <paramref name="bytes"/>, in bytes per second.</summary>
     /// <exception cref="DeviceException">There is no memory for the buffer.</exception>
     public double MeasureReadBandwidth(long bytes, int repeats)

@@ -63,6 +63,9 @@ internal static unsafe partial class NativeMethods
     public static partial void lsp_kv_cache_destroy(nint cache);
 
     [LibraryImport(Library)]
+    public static partial Status lsp_kv_cache_copy(nint destination, nint source, long positions);
+
+    [LibraryImport(Library)]
     public static partial Status lsp_linear(
         nint engine, float* y, float* x, long m, nint weight, float* bias, Activation activation, float* residual, int int8Activations);
 

@@ -16,6 +16,14 @@ public sealed partial class CudaBackend
     }
 
     /// <inheritdoc/>
+    public void CopyCache(KvCache destination, KvCache source, int positions)
+    {
+        CudaKvCache to = Of(destination), from = Of(source);
+        if (to != from) to.Take(from, positions);
+        Keep(to, from);
+    }
+
+    /// <inheritdoc/>
     public void FullAttention(Tensor destination, Tensor qkv, int batch, int heads)
     {
         CudaTensor y = Of(destination), x = Of(qkv);

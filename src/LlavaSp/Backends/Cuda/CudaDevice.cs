@@ -160,6 +160,13 @@ internal sealed unsafe class CudaDevice : IDisposable
         }
     }
 
+    /// <summary>Copies inside the device's memory, behind the work that is queued.</summary>
+    public void Copy(ulong destination, ulong source, long bytes)
+    {
+        Context.MakeCurrent();
+        Driver.ThrowOnError(Driver.MemcpyDtoDAsync(destination, source, (nint)bytes, Stream.Value), "cuMemcpyDtoDAsync", "copying on the device");
+    }
+
     /// <summary>Fills memory with a 32-bit pattern, behind the work that is queued.</summary>
     public void Fill(ulong destination, uint pattern, long words)
     {

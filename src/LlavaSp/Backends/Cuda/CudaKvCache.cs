@@ -17,6 +17,7 @@ internal sealed class CudaKvCache : KvCache
     private readonly DeviceBlock _table;
     private readonly List<DeviceBlock> _blocks = [];
     private readonly long _pageBytes;
+    private readonly List<ulong> _pages = [];
     private ulong _first;
 
     /// <summary>An empty cache: only the page table is allocated.</summary>
@@ -64,7 +65,18 @@ internal sealed class CudaKvCache : KvCache
             if (distance > 0 && distance % _pageBytes != 0) number++;
             _device.Fill(_table.Address + (ulong)_blocks.Count * sizeof(int), (uint)checked((int)number), 1);
             _blocks.Add(block);
+            _pages.Add(_first + (ulong)(number * _pageBytes));
         }
+    }
+
+    /// <summary>The first positions of another cache over those of this one, whole pages; queued behind the work under way.</summary>
+    /// <exception cref="DeviceException">There is no memory for them.</exception>
+    public void Take(CudaKvCache source, int positions)
+    {
+        Shape.RequireCopy(source.Shape, positions);
+        if (positions > source.Reserved) throw new ArgumentException($"the source was not written as far as {positions} positions", nameof(positions));
+        Reserve(positions);
+        for (int page = 0; page < PagesOf(positions); page++) _device.Copy(_pages[page], source._pages[page], 2 * Shape.Layers * _pageBytes);
     }
 
     /// <inheritdoc/>

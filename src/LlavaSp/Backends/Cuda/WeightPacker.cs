@@ -108,8 +108,7 @@ internal sealed unsafe class WeightPacker : IDisposable
         if (scales is not null)
         {
             ulong to = scales.Address + (ulong)(tile * shape.ScaleBytesPerTile);
-            driver.ThrowOnError(
-                driver.MemcpyDtoDAsync(to, piece.Device + (ulong)valueBytes, (nint)scaleBytes, _device.Stream.Value), "cuMemcpyDtoDAsync", "copying scales");
+            _device.Copy(to, piece.Device + (ulong)valueBytes, scaleBytes);
         }
 
         piece.Packed.Record(_device.Stream);

@@ -30,6 +30,9 @@ public sealed partial class ReferenceBackend : IBackend
     }
 
     /// <inheritdoc/>
+    public void CopyCache(KvCache destination, KvCache source, int positions) => ((ReferenceKvCache)destination).Take((ReferenceKvCache)source, positions);
+
+    /// <inheritdoc/>
     public void Copy(Tensor destination, Tensor source) => Of(source).Span.CopyTo(Of(destination).Span);
 
     /// <inheritdoc/>

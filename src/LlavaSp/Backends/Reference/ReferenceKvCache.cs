@@ -24,6 +24,18 @@ internal sealed class ReferenceKvCache : KvCache
     /// <summary>What was written to a key or a value becomes what the format makes of it.</summary>
     public void Round(Span<float> written) => KvQuantizer.Round(written, Shape.Format);
 
+    /// <summary>The first positions of another cache over those of this one.</summary>
+    public void Take(ReferenceKvCache source, int positions)
+    {
+        Shape.RequireCopy(source.Shape, positions);
+        int count = positions * Shape.KvHeads * Shape.HeadDim;
+        for (int layer = 0; layer < Shape.Layers; layer++)
+        {
+            source._keys[layer].AsSpan(0, count).CopyTo(_keys[layer]);
+            source._values[layer].AsSpan(0, count).CopyTo(_values[layer]);
+        }
+    }
+
     private Span<float> At(float[][] data, int layer, int position, int head) =>
         data[layer].AsSpan((position * Shape.KvHeads + head) * Shape.HeadDim, Shape.HeadDim);
 }

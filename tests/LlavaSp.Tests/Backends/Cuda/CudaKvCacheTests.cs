@@ -62,6 +62,15 @@ public sealed class CudaKvCacheTests
         }
     }
 
+    [Theory]
+    [InlineData(KvFormat.F16)]
+    [InlineData(KvFormat.Int8)]
+    public void A_copied_cache_is_read_like_the_first(KvFormat format)
+    {
+        using AttentionPair pair = new();
+        CacheCopies.Check(pair.Cuda, format);
+    }
+
     /// <summary>Integers and scales in the cache are those of the quantiser, to the bit.</summary>
     [Theory]
     [InlineData(8)]
