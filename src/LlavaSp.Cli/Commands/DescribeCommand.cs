@@ -34,7 +34,7 @@ internal static class DescribeCommand
         Question.WithPictures(prompt, images.Length);
         var pictures = new Pictures();
         foreach (string image in images) pictures.Decode(image, settings.Exif);
-        if (settings.IsEmbedded) Notes.Write(EmbeddedModel.Meaningless);
+        if (settings.IsEmbedded) Notes.Write(EmbeddedModel.Limits);
 
         using var interruption = new Interruption();
         CancellationToken cancelled = interruption.Begin();

@@ -19,11 +19,10 @@ internal static class EvalDemoCommand
     public static Command Create()
     {
         var command = new Command("demo", "Evaluate the three demo models on test scenes of the small world: accuracy, weight formats, devices, time to first token");
-        var models = new Option<string>("--models")
+        var models = new Option<string?>("--models")
         {
-            Description = "Folder of llava-sp-v1-demo-none-lora, -pooling-lora, -cropping-lora, their base model and CLIP",
+            Description = "Folder of llava-sp-v1-demo-none-lora, -pooling-lora, -cropping-lora, their base model and CLIP [default: the embedded ones]",
             HelpName = "DIR",
-            Required = true,
         };
         Option<int> scenes = Choices.Count("--scenes", 300, MostScenes, "Test scenes");
         Option<string[]?> variants = Choices.List("--variants", "Models between commas [default: all]", string.Join(',', DemoModels.Variants), Variant);
@@ -48,7 +47,7 @@ internal static class EvalDemoCommand
             [models, scenes, variants, formats, devices, deviceScenes, threads, noLatency, shape, layers, rounds, output, json]) command.Add(option);
         command.SetAction(parsed => Run(
             new DemoSettings(
-                parsed.GetValue(models)!, parsed.GetValue(scenes), parsed.Given(variants) ?? DemoModels.Variants,
+                parsed.GetValue(models) ?? EmbeddedModel.Unpack(), parsed.GetValue(scenes), parsed.Given(variants) ?? DemoModels.Variants,
                 parsed.Given(formats) ?? [.. FormatNames.Select(WeightFormat.Parse)], parsed.Given(devices) ?? ["cpu"], parsed.GetValue(deviceScenes),
                 parsed.GetValue(threads),
                 parsed.GetValue(noLatency) ? null : new LatencySettings(parsed.GetValue(shape)!, parsed.GetValue(layers), parsed.GetValue(rounds))),

@@ -44,7 +44,7 @@ internal static class ExplainCommand
         foreach (string image in images) pictures.Decode(image, settings.Exif);
         string[] files = [.. Enumerable.Range(1, images.Length).Select(number => FileOf(output, number, images.Length))];
         foreach (string file in files) WholeFile.RequireWritable(file);
-        if (settings.IsEmbedded) Notes.Write(EmbeddedModel.Meaningless);
+        if (settings.IsEmbedded) Notes.Write(EmbeddedModel.Limits);
 
         using var interruption = new Interruption();
         CancellationToken cancelled = interruption.Begin();

@@ -20,14 +20,14 @@ internal sealed record DemoSettings(
     string Models, int Scenes, IReadOnlyList<string> Variants, IReadOnlyList<WeightFormat> Formats, IReadOnlyList<string> Devices, int DeviceScenes, int Threads,
     LatencySettings? Latency)
 {
-    /// <summary>The command that asks for it, with the folder left out: where models lie says nothing about them.</summary>
+    /// <summary>The command that asks for it, without the folder: where models lie says nothing about them.</summary>
     public string Command
     {
         get
         {
             string command = string.Create(
                 CultureInfo.InvariantCulture,
-                $"llava-sp eval demo --models DIR --scenes {Scenes} --variants {string.Join(',', Variants)} --formats {string.Join(',', Formats)} --devices {string.Join(',', Devices)}");
+                $"llava-sp eval demo --scenes {Scenes} --variants {string.Join(',', Variants)} --formats {string.Join(',', Formats)} --devices {string.Join(',', Devices)}");
             if (Devices.Count > 1) command += string.Create(CultureInfo.InvariantCulture, $" --device-scenes {DeviceScenes}");
             if (Threads > 0) command += string.Create(CultureInfo.InvariantCulture, $" --threads {Threads}");
             return command + (Latency?.Arguments ?? " --no-latency");

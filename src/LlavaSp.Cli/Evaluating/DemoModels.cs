@@ -13,13 +13,11 @@ internal sealed class DemoModels(string folder)
     // A caption of six objects takes fewer.
     private const int AnswerLength = 64;
 
-    private const string Template = "vicuna_v1";
-
     /// <summary>The variants, the one that the others are held against first.</summary>
     public static IReadOnlyList<string> Variants { get; } = ["none", "pooling", "cropping"];
 
     /// <summary>Where a variant lies.</summary>
-    public string FolderOf(string variant) => Path.Combine(folder, $"llava-sp-v1-demo-{variant}-lora");
+    public string FolderOf(string variant) => EmbeddedModel.FolderOf(folder, variant);
 
     /// <summary>Opens and closes a variant's files, so that what is missing is told before others have worked for hours.</summary>
     /// <exception cref="LlavaSpException">It is not there, or not whole.</exception>
@@ -36,6 +34,6 @@ internal sealed class DemoModels(string folder)
             new ModelLocation(FolderOf(variant)), IsEmbedded: false,
             new LoadOptions { Device = new(device, threads), Weights = format },
             new GenerationSettings(AnswerLength, new SamplingOptions(), []),
-            new TemplateChoice(ConversationTemplate.Get(Template), "the one that the models were trained with"), Exif: false, Json: false, Verbose: false),
+            ConversationTemplate.ForModelName(Path.GetFileName(FolderOf(variant))), Exif: false, Json: false, Verbose: false),
         cancellationToken);
 }

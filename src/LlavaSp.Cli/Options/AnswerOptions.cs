@@ -33,13 +33,13 @@ internal sealed class AnswerOptions
         command.Add(_verbose);
     }
 
-    /// <summary>What was asked for, checked; the embedded checkpoint is unpacked where no model was given.</summary>
+    /// <summary>What was asked for, checked; the embedded ones are unpacked where no model was given.</summary>
     public AnswerSettings Read(ParseResult parsed)
     {
         bool json = parsed.GetValue(_json);
         GenerationSettings generation = _generation.Read(parsed, json);
         ModelLocation? given = _location.Read(parsed);
-        ModelLocation location = given ?? new ModelLocation(EmbeddedModel.Unpack());
+        ModelLocation location = given ?? new ModelLocation(EmbeddedModel.FolderOf(EmbeddedModel.Unpack(), EmbeddedModel.DefaultVariant));
         return new AnswerSettings(
             location, given is null, _runtime.Read(parsed), generation, _template.Read(parsed, location.Model),
             parsed.Value(_exif, _exifDefault), json, parsed.GetValue(_verbose));

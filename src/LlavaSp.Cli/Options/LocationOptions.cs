@@ -26,7 +26,7 @@ internal sealed class LocationOptions
     {
         _model = new Option<string?>("--model")
         {
-            Description = required ? "Checkpoint" : "Checkpoint; without it the embedded demo, whose words are meaningless",
+            Description = required ? "Checkpoint" : "Checkpoint; without it the embedded demo model, which knows drawn scenes only",
             HelpName = "DIR",
             Required = required,
         };

@@ -52,7 +52,7 @@ internal static class AnswerJson
     {
         LlavaSpModel loaded = model.Model;
         json.WriteString("model", loaded.Checkpoint.Location.Model);
-        if (model.Settings.IsEmbedded) json.WriteBoolean("meaningless", true);
+        if (model.Settings.IsEmbedded) json.WriteString("embedded", EmbeddedModel.Limits);
         DeviceJson.Write(json, loaded);
         json.WriteString("template", model.Settings.Template.Template.Name);
         json.WriteString("template_reason", model.Settings.Template.Reason);

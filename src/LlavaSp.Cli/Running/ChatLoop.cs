@@ -40,7 +40,7 @@ internal sealed class ChatLoop : IDisposable
     /// <summary>Reads and answers until the input ends.</summary>
     public async Task RunAsync()
     {
-        if (_model.Settings.IsEmbedded) Notes.Write(EmbeddedModel.Meaningless);
+        if (_model.Settings.IsEmbedded) Notes.Write(EmbeddedModel.Limits);
         Notes.Write($"{_model.DeviceLine}; template {_model.Settings.Template.Template.Name}; /help lists the commands");
         while (Read() is { } line && line is not ("/quit" or "/exit"))
         {

@@ -5,19 +5,23 @@ using System.Text;
 namespace LlavaSp.Cli.Running;
 
 /// <summary>
-/// The checkpoint and the pictures that are part of the program, so that it answers something without any download. The checkpoint is a tiny one with
-/// random weights.
+/// The checkpoints and the pictures that are part of the program, so that it answers without any download: the three demo models, which tools/train-demo
+/// trained (docs/demo-model.md), beside their base model and CLIP.
 /// </summary>
 internal static class EmbeddedModel
 {
-    /// <summary>Said whenever this model answers.</summary>
-    public const string Meaningless =
-        "the answer comes from the embedded demo checkpoint, a tiny one with random weights: its words are meaningless (give a trained one with --model)";
+    /// <summary>What it can do and what not; said whenever it answers.</summary>
+    public const string Limits =
+        "the embedded demo model answers: it knows drawn scenes of coloured shapes and nothing else, finds, counts and names them, and often misreads digits, letters and places "
+        + "(give another model with --model)";
 
-    private const string Folder = "llava-sp-v1-demo", ModelPrefix = "model/", SamplePrefix = "samples/";
+    /// <summary>The variant that answers where no model is given: the better of the two with spatial tokens (docs/evaluation.md).</summary>
+    public const string DefaultVariant = "pooling";
 
-    /// <summary>Unpacks the checkpoint to the user's cache where it does not lie there already, byte for byte.</summary>
-    /// <returns>Its folder.</returns>
+    private const string ModelPrefix = "model/", SamplePrefix = "samples/";
+
+    /// <summary>Unpacks the checkpoints to the user's cache where it does not lie there already, byte for byte.</summary>
+    /// <returns>The folder that holds theirs.</returns>
     /// <exception cref="LlavaSpException">The cache cannot be written.</exception>
     public static string Unpack() => Unpack(CacheRoot());
 
@@ -33,13 +37,16 @@ internal static class EmbeddedModel
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new LlavaSpException(
-                $"{target}: the embedded checkpoint cannot be unpacked there ({e.Message}): set XDG_CACHE_HOME to a folder that can be written", e);
+                $"{target}: the embedded checkpoints cannot be unpacked there ({e.Message}): set XDG_CACHE_HOME to a folder that can be written", e);
         }
 
-        return Path.Combine(target, Folder);
+        return target;
     }
 
-    /// <summary>Bytes of a sample picture, e.g. <c>shapes.png</c>.</summary>
+    /// <summary>Where a variant lies in a folder of demo models: <c>none</c>, <c>pooling</c> or <c>cropping</c>.</summary>
+    public static string FolderOf(string root, string variant) => Path.Combine(root, $"llava-sp-v1-demo-{variant}-lora");
+
+    /// <summary>Bytes of a sample picture, e.g. <c>table.jpg</c>.</summary>
     public static byte[] Sample(string name) => Read(SamplePrefix + name);
 
     private static string Version => typeof(EmbeddedModel).Assembly.GetName().Version!.ToString(3);

@@ -24,8 +24,8 @@ public sealed class ChatTests
     public void TheEmbeddedModelSaysThatItIsOne()
     {
         CliResult result = CliTool.Run("What shape is it?\n", ["chat", "--device", "cpu", "--max-new-tokens", "6", "--image", CliTool.Shapes, "--json"]);
-        Assert.True(result.Json.GetProperty("meaningless").GetBoolean());
-        Assert.Contains("meaningless", result.Error, StringComparison.Ordinal);
+        Assert.Contains("drawn scenes", result.Json.GetProperty("embedded").GetString(), StringComparison.Ordinal);
+        Assert.Contains("drawn scenes", result.Error, StringComparison.Ordinal);
     }
 
     [Fact]
