@@ -39,8 +39,8 @@ void lsp_kv_cache_destroy(lsp_kv_cache* cache) {
 int32_t lsp_kv_cache_copy(lsp_kv_cache* destination, const lsp_kv_cache* source, int64_t positions) {
     const bool valid = destination && source && destination->layers == source->layers &&
                        destination->kv_heads == source->kv_heads && destination->head_dim == source->head_dim &&
-                       destination->format == source->format && positions >= 0 &&
-                       positions <= destination->capacity && positions <= source->capacity;
+                       destination->format == source->format && positions >= 0 && positions <= destination->capacity &&
+                       positions <= source->capacity;
     return guarded(valid, [&] {
         const int64_t element = source->format == LSP_F16 ? 2 : 4;
         const size_t bytes = static_cast<size_t>(positions * source->stride * element);
