@@ -13,6 +13,8 @@ internal sealed class ExampleStream : IDisposable
     // Batches that wait; more only take memory.
     private const int Ahead = 4;
 
+    private const int Rounds = 4;
+
     private readonly BlockingCollection<IReadOnlyList<Example>> _waiting = new(Ahead);
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _drawing;
@@ -62,8 +64,8 @@ internal sealed class ExampleStream : IDisposable
     public static Example Draw(QuestionPacker packer, Split split, int index)
     {
         Scene scene = World.Scene(split, index);
-        // Two rounds ask about other objects; what they have in common is asked once.
-        Question[] questions = [.. World.Questions(split, index).Concat(World.Questions(split, index, round: 1)).DistinctBy(question => question.Text)];
+        // Each round asks about other objects; what they have in common is asked once.
+        Question[] questions = [.. Enumerable.Range(0, Rounds).SelectMany(round => World.Questions(split, index, round)).DistinctBy(question => question.Text)];
         var owners = new PatchOwners(scene, DemoModel.Vision.PatchSize);
         return new Example(SceneRenderer.Render(scene), owners, PatchLabels.Of(scene, owners), packer.Pack(scene, questions, new Random(index)));
     }

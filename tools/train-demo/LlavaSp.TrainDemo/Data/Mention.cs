@@ -33,7 +33,8 @@ internal enum MentionTask
 /// <summary>A noun of a packed question or answer, and what it names: the number of objects, and of a single one everything.</summary>
 /// <param name="At">Place in <see cref="PackedQuestions.Ids"/>.</param>
 /// <param name="Labels">For each task.</param>
-internal sealed record Mention(int At, long[] Labels)
+/// <param name="Relations">For each <see cref="RelationTask"/>.</param>
+internal sealed record Mention(int At, long[] Labels, long[] Relations)
 {
     private const int MostObjects = 6;
 
@@ -54,14 +55,17 @@ internal sealed record Mention(int At, long[] Labels)
     /// <param name="scene">The scene.</param>
     public static IEnumerable<Mention> Of(IReadOnlyList<string> words, int offset, Scene scene)
     {
+        SceneObject? before = null;
         foreach (var (_, noun, what) in NamedObjects.In(words))
         {
             SceneObject[] fitting = [.. scene.Objects.Where(what.Matches)];
             var labels = new long[Enum.GetValues<MentionTask>().Length];
             Array.Fill(labels, PatchLabels.Ignored);
             labels[(int)MentionTask.Count] = fitting.Length;
-            if (fitting.Length == 1) Describe(labels, fitting[0]);
-            yield return new Mention(offset + noun, labels);
+            SceneObject? single = fitting.Length == 1 ? fitting[0] : null;
+            if (single is not null) Describe(labels, single);
+            yield return new Mention(offset + noun, labels, Relation.Of(before, single));
+            before = single;
         }
     }
 

@@ -28,8 +28,17 @@ internal sealed class QuestionPacker(LlavaTokenizer tokenizer)
     // What the runtime takes for the names of the demo models.
     private const string Template = "llava_v1";
 
-    // Of ten questions of existence that a scene has, four; of the others, nearly all.
-    private const int MostExistence = 4, MostOthers = 14;
+    // A scene has ten questions of existence and few of the families that take longest to learn, which more rounds ask about.
+    private static readonly Dictionary<QuestionFamily, int> Most = new()
+    {
+        [QuestionFamily.Existence] = 3,
+        [QuestionFamily.Counting] = 2,
+        [QuestionFamily.Attribute] = 4,
+        [QuestionFamily.Spatial] = 4,
+        [QuestionFamily.Reading] = 3,
+        [QuestionFamily.Comparison] = 2,
+        [QuestionFamily.Caption] = 1,
+    };
 
     /// <summary>What stands before the picture in every prompt.</summary>
     public long[] Prefix { get; } = [.. Encode(tokenizer, "x", "x").TakeWhile(id => id != ImageToken.Id)];
@@ -39,10 +48,7 @@ internal sealed class QuestionPacker(LlavaTokenizer tokenizer)
     {
         Question[] mixed = [.. questions];
         random.Shuffle(mixed);
-        return PackAll(scene, [
-            .. mixed.Where(question => question.Family == QuestionFamily.Existence).Take(MostExistence),
-            .. mixed.Where(question => question.Family != QuestionFamily.Existence).Take(MostOthers),
-        ]);
+        return PackAll(scene, [.. mixed.GroupBy(question => question.Family).SelectMany(family => family.Take(Most[family.Key]))]);
     }
 
     private PackedQuestions PackAll(Scene scene, IReadOnlyList<Question> questions)

@@ -71,4 +71,7 @@ internal static class Heads
 
     /// <summary>Read the decoder's hidden states at nouns.</summary>
     public static LabelHeads<MentionTask> Mentions { get; } = new("training.mention_heads.", DemoModel.Decoder(1).HiddenSize, Mention.Classes);
+
+    /// <summary>Read them one layer further.</summary>
+    public static LabelHeads<RelationTask> Relations { get; } = new("training.relation_heads.", DemoModel.Decoder(1).HiddenSize, static _ => 2);
 }

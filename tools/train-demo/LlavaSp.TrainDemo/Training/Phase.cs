@@ -83,8 +83,8 @@ internal static class Plan
     /// <param name="share">1 for the whole training; less for trying it out.</param>
     public static IReadOnlyList<Phase> Start(double share) =>
     [
-        new("vision", Learns.Vision, Scaled(3000, share), VisionPictures, 2e-3, 0),
-        new("start", Learns.Everything, Scaled(2800, share), Pictures, 2e-3, 100_000),
+        new("vision", Learns.Vision, Scaled(2400, share), VisionPictures, 2e-3, 0),
+        new("start", Learns.Everything, Scaled(5500, share), Pictures, 2e-3, 100_000),
     ];
 
     /// <summary>The paper's two stages of one variant.</summary>
@@ -93,8 +93,8 @@ internal static class Plan
         string name = variant?.ToString().ToLowerInvariant() ?? "none";
         return
         [
-            new($"{name}-stage1", Learns.Between, Scaled(150, share), Pictures, 1e-3, 200_000),
-            new($"{name}-stage2", Learns.Adapters, Scaled(400, share), Pictures, 1e-3, 300_000),
+            new($"{name}-stage1", Learns.Between, Scaled(200, share), Pictures, 1e-3, 200_000),
+            new($"{name}-stage2", Learns.Adapters, Scaled(500, share), Pictures, 1e-3, 300_000),
         ];
     }
 

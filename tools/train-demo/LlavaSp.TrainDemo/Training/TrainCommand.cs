@@ -83,9 +83,11 @@ internal static class TrainCommand
                 NamedWeights weights = DemoModel.Fresh(decoder);
                 Heads.Patches.Add(weights);
                 Heads.Mentions.Add(weights);
+                Heads.Relations.Add(weights);
                 Run(weights, null, Plan.Start(share));
                 Heads.Patches.Remove(weights);
                 Heads.Mentions.Remove(weights);
+                Heads.Relations.Remove(weights);
                 return weights;
             }
 
