@@ -15,7 +15,7 @@ internal static class EmbeddedModel
         "the embedded demo model answers: it knows drawn scenes of coloured shapes and nothing else, finds, counts and names them, and often misreads digits, letters and places "
         + "(give another model with --model)";
 
-    /// <summary>The variant that answers where no model is given: the better of the two with spatial tokens (docs/evaluation.md).</summary>
+    /// <summary>The variant that answers where no model is given; docs/evaluation.md shows no difference between the two that have spatial tokens.</summary>
     public const string DefaultVariant = "pooling";
 
     private const string ModelPrefix = "model/", SamplePrefix = "samples/";
