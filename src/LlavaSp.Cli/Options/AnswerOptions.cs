@@ -33,7 +33,7 @@ internal sealed class AnswerOptions
         command.Add(_verbose);
     }
 
-    /// <summary>What was asked for, checked; the embedded ones are unpacked where no model was given.</summary>
+    /// <summary>What was asked for, checked; the embedded models are unpacked where no model was given.</summary>
     public AnswerSettings Read(ParseResult parsed)
     {
         bool json = parsed.GetValue(_json);

@@ -96,7 +96,7 @@ internal static class DemoModel
 
     /// <summary>
     /// Position embeddings [1 + grid * grid, width] to begin with: sines and cosines of row and column, with periods from two patches to two grids. Drawn by
-    /// lot and small, as CLIP's begin, they take hundreds of thousands of pictures to say where a patch is.
+    /// lot and small, as CLIP's begin, they do not say where a patch is for longer than this training lasts.
     /// </summary>
     public static Tensor PositionWaves()
     {
