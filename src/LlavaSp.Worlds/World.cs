@@ -12,10 +12,14 @@ public static class World
     public static Scene Scene(Split split, int index) => SceneMaker.Make(Random(split, index, SceneStream), split == Split.Test);
 
     /// <summary>Its questions; several passes over a split may take another round each time.</summary>
-    public static IReadOnlyList<Question> Questions(Split split, int index, int round = 0)
+    /// <param name="split">The split.</param>
+    /// <param name="index">Place in it.</param>
+    /// <param name="round">Which pass.</param>
+    /// <param name="scene">The scene, where it was made before.</param>
+    public static IReadOnlyList<Question> Questions(Split split, int index, int round = 0, Scene? scene = null)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(round);
-        return QuestionMaker.Questions(Scene(split, index), Random(split, index, QuestionStream + ((ulong)round << 20)), split == Split.Test);
+        return QuestionMaker.Questions(scene ?? Scene(split, index), Random(split, index, QuestionStream + ((ulong)round << 20)), split == Split.Test);
     }
 
     // The split is part of the stream: PCG's streams are different sequences, so that no split can share a scene's seed with another.

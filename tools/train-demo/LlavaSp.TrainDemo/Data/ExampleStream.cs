@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
+using LlavaSp.Imaging;
 using LlavaSp.TrainDemo.Model;
+using LlavaSp.TrainDemo.Training;
 using LlavaSp.Worlds;
 using LlavaSp.Worlds.Questions;
 using LlavaSp.Worlds.Rendering;
@@ -13,7 +15,7 @@ internal sealed class ExampleStream : IDisposable
     // Batches that wait; more only take memory.
     private const int Ahead = 4;
 
-    private const int Rounds = 4;
+    private const int Rounds = 4, GreyEvery = 4;
 
     private readonly BlockingCollection<IReadOnlyList<Example>> _waiting = new(Ahead);
     private readonly CancellationTokenSource _stop = new();
@@ -25,14 +27,15 @@ internal sealed class ExampleStream : IDisposable
     /// <param name="first">First scene.</param>
     /// <param name="batches">Batches.</param>
     /// <param name="size">Scenes of a batch.</param>
-    public ExampleStream(QuestionPacker packer, Split split, int first, int batches, int size)
+    /// <param name="learns">What they are for.</param>
+    public ExampleStream(QuestionPacker packer, Split split, int first, int batches, int size, Learns learns)
     {
         _drawing = Task.Run(() =>
         {
             try
             {
                 for (int i = 0; i < batches; i++)
-                    _waiting.Add([.. Enumerable.Range(first + (i * size), size).Select(scene => Draw(packer, split, scene))], _stop.Token);
+                    _waiting.Add([.. Enumerable.Range(first + (i * size), size).Select(scene => Draw(packer, split, scene, learns))], _stop.Token);
             }
             catch (OperationCanceledException)
             {
@@ -60,13 +63,26 @@ internal sealed class ExampleStream : IDisposable
         _stop.Dispose();
     }
 
-    /// <summary>One scene with some of its questions.</summary>
-    public static Example Draw(QuestionPacker packer, Split split, int index)
+    /// <summary>One scene, with some of its questions where they are for more than the vision tower.</summary>
+    private static Example Draw(QuestionPacker packer, Split split, int index, Learns learns)
     {
         Scene scene = World.Scene(split, index);
-        // Each round asks about other objects; what they have in common is asked once.
-        Question[] questions = [.. Enumerable.Range(0, Rounds).SelectMany(round => World.Questions(split, index, round)).DistinctBy(question => question.Text)];
         var owners = new PatchOwners(scene, DemoModel.Vision.PatchSize);
-        return new Example(SceneRenderer.Render(scene), owners, PatchLabels.Of(scene, owners), packer.Pack(scene, questions, new Random(index)));
+        var example = new Example(SceneRenderer.Render(scene), owners, PatchLabels.Of(scene, owners), PackedQuestions.None);
+        if (learns == Learns.Vision) return split == Split.Training && index % GreyEvery == 0 ? Grey(example) : example;
+        // Each round asks about other objects; what they have in common is asked once.
+        Question[] questions = [.. Enumerable.Range(0, Rounds).SelectMany(round => World.Questions(split, index, round, scene)).DistinctBy(question => question.Text)];
+        return example with { Questions = packer.Pack(scene, questions, new Random(index)) };
+    }
+
+    // Without colours, of which nothing is asked then. A shape is learned for itself so, or a colour would tell which shapes it never has in training.
+    private static Example Grey(Example example)
+    {
+        byte[] pixels = [.. example.Picture.Pixels];
+        for (int i = 0; i < pixels.Length; i += 3)
+            pixels.AsSpan(i, 3).Fill((byte)((pixels[i] + pixels[i + 1] + pixels[i + 2]) / 3));
+        foreach (PatchTask task in (PatchTask[])[PatchTask.Colour, PatchTask.NextColour, PatchTask.NearColour])
+            Array.Fill(example.Labels[(int)task], PatchLabels.Ignored);
+        return example with { Picture = new RgbImage(example.Picture.Width, example.Picture.Height, pixels) };
     }
 }

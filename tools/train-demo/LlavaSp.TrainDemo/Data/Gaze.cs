@@ -18,19 +18,19 @@ internal sealed record Gaze(int At, bool Answers, int[] Objects)
     /// <param name="scene">The scene.</param>
     public static IEnumerable<Gaze> Of(IReadOnlyList<string> words, int asked, int offset, Scene scene)
     {
-        var named = NamedObjects.In([.. words.Take(asked)]).Select(phrase => (phrase.Noun, Objects: Matching(phrase.What))).Where(phrase => phrase.Objects.Length > 0).ToList();
+        var named = NamedObjects.In([.. words.Take(asked)]).Select(phrase => (phrase.Noun, Objects: Matching(phrase.Fits))).Where(phrase => phrase.Objects.Length > 0).ToList();
         foreach (var (noun, objects) in named) yield return new Gaze(offset + noun, false, objects);
         bool said = false;
-        foreach (var (first, noun, what) in NamedObjects.In([.. words.Skip(asked)]))
+        foreach (var (first, noun, fits) in NamedObjects.In([.. words.Skip(asked)]))
         {
             said = true;
             // Each word is predicted at the place before it.
-            for (int word = first; word <= noun; word++) yield return new Gaze(offset + asked + word - 1, true, Matching(what));
+            for (int word = first; word <= noun; word++) yield return new Gaze(offset + asked + word - 1, true, Matching(fits));
         }
 
         int[] all = [.. named.SelectMany(phrase => phrase.Objects).Distinct()];
         if (!said && all.Length > 0) yield return new Gaze(offset + asked - 1, true, all);
 
-        int[] Matching(Description what) => [.. Enumerable.Range(0, scene.Objects.Count).Where(i => what.Matches(scene.Objects[i]))];
+        int[] Matching(Func<SceneObject, bool> fits) => [.. Enumerable.Range(0, scene.Objects.Count).Where(i => fits(scene.Objects[i]))];
     }
 }

@@ -28,6 +28,24 @@ internal enum MentionTask
 
     /// <summary>0 for none, else what is written.</summary>
     Mark,
+
+    /// <inheritdoc cref="Surroundings.FromLeft"/>
+    FromLeft,
+
+    /// <inheritdoc cref="Surroundings.FromRight"/>
+    FromRight,
+
+    /// <inheritdoc cref="Surroundings.NextColour"/>
+    NextColour,
+
+    /// <inheritdoc cref="Surroundings.NextShape"/>
+    NextShape,
+
+    /// <inheritdoc cref="Surroundings.NearColour"/>
+    NearColour,
+
+    /// <inheritdoc cref="Surroundings.NearShape"/>
+    NearShape,
 }
 
 /// <summary>A noun of a packed question or answer, and what it names: the number of objects, and of a single one everything.</summary>
@@ -43,9 +61,11 @@ internal sealed record Mention(int At, long[] Labels, long[] Relations)
     {
         MentionTask.Count => MostObjects + 1,
         MentionTask.X or MentionTask.Y => PatchLabels.Classes(PatchTask.X),
-        MentionTask.Colour or MentionTask.Shape => Combinations.Side,
+        MentionTask.Colour or MentionTask.Shape or MentionTask.NearColour or MentionTask.NearShape => Combinations.Side,
         MentionTask.Texture => PatchLabels.Classes(PatchTask.Texture),
         MentionTask.Mark => PatchLabels.Classes(PatchTask.Mark),
+        MentionTask.FromLeft or MentionTask.FromRight => Surroundings.Counts,
+        MentionTask.NextColour or MentionTask.NextShape => Surroundings.Kinds,
         _ => 2,
     };
 
@@ -55,21 +75,20 @@ internal sealed record Mention(int At, long[] Labels, long[] Relations)
     /// <param name="scene">The scene.</param>
     public static IEnumerable<Mention> Of(IReadOnlyList<string> words, int offset, Scene scene)
     {
-        SceneObject? before = null;
-        foreach (var (_, noun, what) in NamedObjects.In(words))
+        SceneObject[]? before = null;
+        foreach (var (_, noun, fits) in NamedObjects.In(words))
         {
-            SceneObject[] fitting = [.. scene.Objects.Where(what.Matches)];
+            SceneObject[] fitting = [.. scene.Objects.Where(fits)];
             var labels = new long[Enum.GetValues<MentionTask>().Length];
             Array.Fill(labels, PatchLabels.Ignored);
             labels[(int)MentionTask.Count] = fitting.Length;
-            SceneObject? single = fitting.Length == 1 ? fitting[0] : null;
-            if (single is not null) Describe(labels, single);
-            yield return new Mention(offset + noun, labels, Relation.Of(before, single));
-            before = single;
+            if (fitting.Length == 1) Describe(labels, fitting[0], Surroundings.Of(fitting[0], scene));
+            yield return new Mention(offset + noun, labels, Relation.Of(before, fitting));
+            before = fitting;
         }
     }
 
-    private static void Describe(long[] labels, SceneObject item)
+    private static void Describe(long[] labels, SceneObject item, Surroundings around)
     {
         labels[(int)MentionTask.X] = PatchLabels.PlaceOf(item.X);
         labels[(int)MentionTask.Y] = PatchLabels.PlaceOf(item.Y);
@@ -78,5 +97,11 @@ internal sealed record Mention(int At, long[] Labels, long[] Relations)
         labels[(int)MentionTask.Size] = (int)item.Size;
         if (item.ShowsTexture) labels[(int)MentionTask.Texture] = (int)item.Texture;
         labels[(int)MentionTask.Mark] = PatchLabels.MarkOf(item);
+        labels[(int)MentionTask.FromLeft] = around.FromLeft;
+        labels[(int)MentionTask.FromRight] = around.FromRight;
+        labels[(int)MentionTask.NextColour] = around.NextColour;
+        labels[(int)MentionTask.NextShape] = around.NextShape;
+        labels[(int)MentionTask.NearColour] = around.NearColour;
+        labels[(int)MentionTask.NearShape] = around.NearShape;
     }
 }

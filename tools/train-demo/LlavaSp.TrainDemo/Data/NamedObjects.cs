@@ -12,8 +12,8 @@ internal static class NamedObjects
     private static readonly Dictionary<string, Shape> Shapes = Enum.GetValues<Shape>()
         .SelectMany(shape => new[] { (Words.Of(shape), shape), (Words.PluralOf(shape), shape) }).ToDictionary(pair => pair.Item1, pair => pair.Item2);
 
-    /// <summary>Each phrase: its first word, its noun, and what it describes. A bare "object" names nothing.</summary>
-    public static IEnumerable<(int First, int Noun, Description What)> In(IReadOnlyList<string> words)
+    /// <summary>Each phrase: its first word, its noun, and which objects it fits. A digit or letter names what it is written on; a bare "object" names nothing.</summary>
+    public static IEnumerable<(int First, int Noun, Func<SceneObject, bool> Fits)> In(IReadOnlyList<string> words)
     {
         var what = new Description();
         for (int i = 0, first = 0; i < words.Count; i++)
@@ -24,8 +24,9 @@ internal static class NamedObjects
             else if (Colours.TryGetValue(word, out Colour colour)) what = what with { Colour = colour };
             else
             {
-                if (Shapes.TryGetValue(word, out Shape shape)) yield return (first, i, what with { Shape = shape });
-                else if (word == "objects" || (word == "object" && what != new Description())) yield return (first, i, what);
+                if (Shapes.TryGetValue(word, out Shape shape)) yield return (first, i, (what with { Shape = shape }).Matches);
+                else if (word == "objects" || (word == "object" && what != new Description())) yield return (first, i, what.Matches);
+                else if (word.Length == 1 && i > 0 && words[i - 1] is "digit" or "letter") yield return (i, i, item => item.Mark == word[0]);
                 what = new Description();
                 first = i + 1;
             }

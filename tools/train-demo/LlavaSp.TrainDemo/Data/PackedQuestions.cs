@@ -14,7 +14,11 @@ namespace LlavaSp.TrainDemo.Data;
 /// <param name="Answers">The answers' places.</param>
 /// <param name="Gazes">Where positions should look.</param>
 /// <param name="Mentions">What nouns name.</param>
-internal sealed record PackedQuestions(List<long> Ids, List<long> Positions, List<long> Segments, List<PackedAnswer> Answers, List<Gaze> Gazes, List<Mention> Mentions);
+internal sealed record PackedQuestions(List<long> Ids, List<long> Positions, List<long> Segments, List<PackedAnswer> Answers, List<Gaze> Gazes, List<Mention> Mentions)
+{
+    /// <summary>No question.</summary>
+    public static PackedQuestions None { get; } = new([], [], [], [], [], []);
+}
 
 /// <summary>Where an answer is to be predicted.</summary>
 /// <param name="Question">The question.</param>
@@ -42,6 +46,9 @@ internal sealed class QuestionPacker(LlavaTokenizer tokenizer)
 
     /// <summary>What stands before the picture in every prompt.</summary>
     public long[] Prefix { get; } = [.. Encode(tokenizer, "x", "x").TakeWhile(id => id != ImageToken.Id)];
+
+    /// <summary>Words that answer the same question: the ids of the colours, and those of the shapes.</summary>
+    public IReadOnlyList<long[]> Kinds { get; } = [IdsOf(tokenizer, Enum.GetValues<Colour>().Select(Words.Of)), IdsOf(tokenizer, Enum.GetValues<Shape>().Select(Words.Of))];
 
     /// <summary>Some of a scene's questions, drawn by lot.</summary>
     public PackedQuestions Pack(Scene scene, IReadOnlyList<Question> questions, Random random)
@@ -72,6 +79,12 @@ internal sealed class QuestionPacker(LlavaTokenizer tokenizer)
         }
 
         return packed;
+    }
+
+    private static long[] IdsOf(LlavaTokenizer tokenizer, IEnumerable<string> words)
+    {
+        var ids = Enumerable.Range(0, tokenizer.VocabularySize).GroupBy(tokenizer.TokenText).ToDictionary(group => group.Key, group => (long)group.First());
+        return [.. words.Select(word => ids['\u2581' + word])];
     }
 
     private static long[] BehindPicture(long[] ids) => ids[(Array.IndexOf(ids, (long)ImageToken.Id) + 1)..];

@@ -28,6 +28,24 @@ internal enum PatchTask
 
     /// <summary>The row of the object's centre.</summary>
     Y,
+
+    /// <inheritdoc cref="Surroundings.FromLeft"/>
+    FromLeft,
+
+    /// <inheritdoc cref="Surroundings.FromRight"/>
+    FromRight,
+
+    /// <inheritdoc cref="Surroundings.NextColour"/>
+    NextColour,
+
+    /// <inheritdoc cref="Surroundings.NextShape"/>
+    NextShape,
+
+    /// <inheritdoc cref="Surroundings.NearColour"/>
+    NearColour,
+
+    /// <inheritdoc cref="Surroundings.NearShape"/>
+    NearShape,
 }
 
 /// <summary>
@@ -48,10 +66,12 @@ internal static class PatchLabels
     public static int Classes(PatchTask task) => task switch
     {
         PatchTask.Colour => Combinations.Side + 1,
-        PatchTask.Shape => Combinations.Side,
+        PatchTask.Shape or PatchTask.NearColour or PatchTask.NearShape => Combinations.Side,
         PatchTask.Texture => 3,
         PatchTask.Mark => Marks.Length + 1,
         PatchTask.X or PatchTask.Y => Places,
+        PatchTask.FromLeft or PatchTask.FromRight => Surroundings.Counts,
+        PatchTask.NextColour or PatchTask.NextShape => Surroundings.Kinds,
         _ => 2,
     };
 
@@ -62,8 +82,14 @@ internal static class PatchLabels
     {
         int grid = owners.Grid;
         long[][] labels = [.. Enum.GetValues<PatchTask>().Select(_ => new long[owners.Count])];
+        Surroundings[] around = [.. scene.Objects.Select(item => Surroundings.Of(item, scene))];
         for (int cell = 0; cell < owners.Count; cell++)
-            Set(labels, cell, owners[cell] >= 0 ? scene.Objects[owners[cell]] : null, owners[cell] == PatchOwners.Nobody);
+        {
+            int owner = owners[cell];
+            Set(labels, cell, owner >= 0 ? scene.Objects[owner] : null, owner == PatchOwners.Nobody);
+            SetSurroundings(labels, cell, owner >= 0 ? around[owner] : Surroundings.Unknown);
+        }
+
         foreach (SceneObject item in scene.Objects)
             labels[(int)PatchTask.Centre][((int)(item.Y * grid) * grid) + (int)(item.X * grid)] = 1;
         return labels;
@@ -78,6 +104,16 @@ internal static class PatchLabels
         labels[(int)PatchTask.Mark][cell] = item is not null ? MarkOf(item) : Ignored;
         labels[(int)PatchTask.X][cell] = item is not null ? PlaceOf(item.X) : Ignored;
         labels[(int)PatchTask.Y][cell] = item is not null ? PlaceOf(item.Y) : Ignored;
+    }
+
+    private static void SetSurroundings(long[][] labels, int cell, Surroundings around)
+    {
+        labels[(int)PatchTask.FromLeft][cell] = around.FromLeft;
+        labels[(int)PatchTask.FromRight][cell] = around.FromRight;
+        labels[(int)PatchTask.NextColour][cell] = around.NextColour;
+        labels[(int)PatchTask.NextShape][cell] = around.NextShape;
+        labels[(int)PatchTask.NearColour][cell] = around.NearColour;
+        labels[(int)PatchTask.NearShape][cell] = around.NearShape;
     }
 
     /// <summary>Class of a place along an edge, given as a share of it.</summary>

@@ -2,7 +2,7 @@ using LlavaSp.Worlds.Scenes;
 
 namespace LlavaSp.TrainDemo.Data;
 
-/// <summary>One thing that a noun's position is asked for about the object that was named before: 0 or 1.</summary>
+/// <summary>One thing that a noun's position is asked for about what was named before: 0 or 1.</summary>
 internal enum RelationTask
 {
     /// <summary>1 where the object before is further left.</summary>
@@ -13,24 +13,31 @@ internal enum RelationTask
 
     /// <summary>1 where it is bigger.</summary>
     Size,
+
+    /// <summary>1 where there are more of those before.</summary>
+    Count,
 }
 
-/// <summary>What two objects are to each other.</summary>
+/// <summary>What objects are to those named before.</summary>
 internal static class Relation
 {
     // Nearer ones are too close to call.
     private const float Apart = 0.05f;
 
-    /// <summary>Labels for each task, all ignored where one of them is not there.</summary>
-    /// <param name="before">The object that was named before.</param>
-    /// <param name="item">The object.</param>
-    public static long[] Of(SceneObject? before, SceneObject? item)
+    /// <summary>Labels for each task; what is neither is ignored, and all but the number where one of the two is not a single object.</summary>
+    /// <param name="before">The objects that were named before; null where none was.</param>
+    /// <param name="named">The objects.</param>
+    public static long[] Of(SceneObject[]? before, SceneObject[] named)
     {
-        long[] labels = [PatchLabels.Ignored, PatchLabels.Ignored, PatchLabels.Ignored];
-        if (before is null || item is null || ReferenceEquals(before, item)) return labels;
-        if (Math.Abs(before.X - item.X) >= Apart) labels[(int)RelationTask.X] = before.X < item.X ? 1 : 0;
-        if (Math.Abs(before.Y - item.Y) >= Apart) labels[(int)RelationTask.Y] = before.Y < item.Y ? 1 : 0;
-        if (before.Size != item.Size) labels[(int)RelationTask.Size] = before.Size == Size.Large ? 1 : 0;
+        var labels = new long[Enum.GetValues<RelationTask>().Length];
+        Array.Fill(labels, PatchLabels.Ignored);
+        if (before is null) return labels;
+        if (before.Length != named.Length) labels[(int)RelationTask.Count] = before.Length > named.Length ? 1 : 0;
+        if (before.Length != 1 || named.Length != 1 || ReferenceEquals(before[0], named[0])) return labels;
+        SceneObject first = before[0], second = named[0];
+        if (Math.Abs(first.X - second.X) >= Apart) labels[(int)RelationTask.X] = first.X < second.X ? 1 : 0;
+        if (Math.Abs(first.Y - second.Y) >= Apart) labels[(int)RelationTask.Y] = first.Y < second.Y ? 1 : 0;
+        if (first.Size != second.Size) labels[(int)RelationTask.Size] = first.Size == Size.Large ? 1 : 0;
         return labels;
     }
 }

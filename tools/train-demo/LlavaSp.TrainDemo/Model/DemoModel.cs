@@ -11,7 +11,7 @@ namespace LlavaSp.TrainDemo.Model;
 internal static class DemoModel
 {
     /// <summary>Layers of the vision tower that run: its output is hidden state -2, so that the last one never does and is not shipped.</summary>
-    public const int VisionLayers = 4;
+    public const int VisionLayers = 5;
 
     /// <summary>r and alpha of the adapters.</summary>
     public const int LoraRank = 8, LoraAlpha = 16;

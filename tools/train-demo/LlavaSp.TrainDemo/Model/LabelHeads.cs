@@ -8,6 +8,8 @@ namespace LlavaSp.TrainDemo.Model;
 /// <typeparam name="TTask">The tasks.</typeparam>
 internal sealed class LabelHeads<TTask>(string prefix, int width, Func<TTask, int> classes) where TTask : struct, Enum
 {
+    private const double Smoothing = 0.1;
+
     private static readonly TTask[] Tasks = Enum.GetValues<TTask>();
 
     /// <summary>Before their names, which no checkpoint has.</summary>
@@ -41,7 +43,7 @@ internal sealed class LabelHeads<TTask>(string prefix, int width, Func<TTask, in
         {
             Tensor asked = labels[i].ne(ignored).sum().clamp(one);
             sum = sum + (nn.functional.cross_entropy(
-                weights.Linear(Name(Tasks[i]), features), labels[i], ignore_index: PatchLabels.Ignored, reduction: nn.Reduction.Sum) / asked);
+                weights.Linear(Name(Tasks[i]), features), labels[i], ignore_index: PatchLabels.Ignored, reduction: nn.Reduction.Sum, label_smoothing: Smoothing) / asked);
         }
 
         return sum;

@@ -7,8 +7,10 @@ using static TorchSharp.torch;
 namespace LlavaSp.TrainDemo.Training;
 
 /// <summary>Answers to packed questions: their loss, and which are right.</summary>
-internal sealed class AnswerLoss(NamedWeights weights, DecoderConfig decoder, LlavaSpNet net, long[] prefix)
+internal sealed class AnswerLoss(NamedWeights weights, DecoderConfig decoder, LlavaSpNet net, QuestionPacker packer)
 {
+    private const float Smoothing = 0.1f;
+
     /// <summary>
     /// Cross-entropy of the answers' tokens, averaged. A token weighs the less the longer its answer is, so that captions do not outweigh everything.
     /// </summary>
@@ -19,14 +21,30 @@ internal sealed class AnswerLoss(NamedWeights weights, DecoderConfig decoder, Ll
     public (Tensor Answers, Tensor? Gaze, Tensor? Mentions) Loss(Batch batch, Tensor features, bool taught)
     {
         Tensor images = net.ImageTokens(features);
-        long behind = prefix.Length + images.shape[1];
+        long behind = packer.Prefix.Length + images.shape[1];
         GazeLoss? gaze = taught ? new GazeLoss(batch, behind - batch.Examples[0].Owners.Count, behind) : null;
         MentionLoss? mentions = taught ? new MentionLoss(weights, batch, behind) : null;
         Tensor logits = Logits(batch, images, gaze, mentions);
         PackedAnswer[] answers = [.. batch.Examples.SelectMany(example => example.Questions.Answers)];
-        Tensor targets = tensor(answers.SelectMany(answer => answer.Tokens).ToArray());
         Tensor share = tensor(answers.SelectMany(answer => answer.Tokens.Select(_ => (float)(1 / Math.Sqrt(answer.Tokens.Length)))).ToArray());
-        return ((nn.functional.cross_entropy(logits, targets, reduction: nn.Reduction.None) * share).sum() / share.sum(), gaze?.Value, mentions?.Value);
+        return ((Entropy(logits, [.. answers.SelectMany(answer => answer.Tokens)]) * share).sum() / share.sum(), gaze?.Value, mentions?.Value);
+    }
+
+    // [m] of logits [m, vocabulary]. A colour is to be a little likely in place of each colour, a shape of each shape: else words that training never shows
+    // one behind the other are ruled out, whatever the picture shows.
+    private Tensor Entropy(Tensor logits, long[] targets)
+    {
+        Tensor shares = nn.functional.log_softmax(logits, -1);
+        using Scalar minus = -1;
+        Tensor loss = shares.gather(1, tensor(targets).unsqueeze(1)).squeeze(1) * minus;
+        foreach (long[] kind in packer.Kinds)
+        {
+            Tensor smoothing = tensor(targets.Select(target => Array.IndexOf(kind, target) >= 0 ? Smoothing : 0).ToArray());
+            Tensor others = shares.index_select(1, tensor(kind)).mean([1]) * minus;
+            loss = loss + (smoothing * (others - loss));
+        }
+
+        return loss;
     }
 
     /// <summary>
@@ -47,8 +65,8 @@ internal sealed class AnswerLoss(NamedWeights weights, DecoderConfig decoder, Ll
     // [all tokens of all answers, vocabulary]: nothing else is predicted.
     private Tensor Logits(Batch batch, Tensor images, GazeLoss? gaze, MentionLoss? mentions)
     {
-        long n = images.shape[0], fixedLength = prefix.Length + images.shape[1], length = fixedLength + batch.Ids.shape[1];
-        Tensor before = Decoder.Embed(weights, tensor(prefix)).unsqueeze(0).expand(n, -1, -1);
+        long n = images.shape[0], fixedLength = packer.Prefix.Length + images.shape[1], length = fixedLength + batch.Ids.shape[1];
+        Tensor before = Decoder.Embed(weights, tensor(packer.Prefix)).unsqueeze(0).expand(n, -1, -1);
         Tensor x = cat([before, images, Decoder.Embed(weights, batch.Ids)], 1);
         using Scalar behind = fixedLength;
         Tensor positions = cat([tensor(Range(fixedLength)).unsqueeze(0).expand(n, -1), batch.Positions + behind], 1);

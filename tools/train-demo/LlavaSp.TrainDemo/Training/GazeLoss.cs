@@ -13,7 +13,7 @@ internal sealed class GazeLoss
     /// <summary>The layer whose heads look at what nouns name: behind one that can gather a noun's adjectives. The next can gather the question.</summary>
     public const int NounLayer = 1;
 
-    private const int AnswerLayer = 2, Heads = 2;
+    private const int AnswerLayer = 3, Heads = 2;
 
     private readonly List<Tensor> _losses = [];
     private readonly Batch _batch;

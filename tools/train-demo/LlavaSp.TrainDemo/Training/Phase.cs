@@ -74,7 +74,7 @@ internal sealed record Phase(string Name, Learns Learns, int Steps, int Pictures
 /// <summary>The phases, and how long each is.</summary>
 internal static class Plan
 {
-    private const int VisionPictures = 32, Pictures = 8;
+    private const int VisionPictures = 16, StartPictures = 4, Pictures = 8;
 
     /// <summary>The three models.</summary>
     public static IReadOnlyList<SpatialMode?> Variants { get; } = [null, SpatialMode.Pooling, SpatialMode.Cropping];
@@ -83,8 +83,8 @@ internal static class Plan
     /// <param name="share">1 for the whole training; less for trying it out.</param>
     public static IReadOnlyList<Phase> Start(double share) =>
     [
-        new("vision", Learns.Vision, Scaled(2400, share), VisionPictures, 2e-3, 0),
-        new("start", Learns.Everything, Scaled(5500, share), Pictures, 2e-3, 100_000),
+        new("vision", Learns.Vision, Scaled(4500, share), VisionPictures, 1.5e-3, 0),
+        new("start", Learns.Everything, Scaled(10_000, share), StartPictures, 1.5e-3, 100_000),
     ];
 
     /// <summary>The paper's two stages of one variant.</summary>

@@ -54,7 +54,7 @@ internal sealed class Trainer(
         double answerLoss = 0, patchLoss = 0, gazeLoss = 0, mentionLoss = 0;
         int step = from.Step, since = 0;
         using var stream = new ExampleStream(
-            packer, Split.Training, phase.FirstScene + (step * phase.Pictures), phase.Steps - step, phase.Pictures);
+            packer, Split.Training, phase.FirstScene + (step * phase.Pictures), phase.Steps - step, phase.Pictures, phase.Learns);
         foreach (IReadOnlyList<Example> examples in stream.All())
         {
             set_num_threads(1);
@@ -108,7 +108,7 @@ internal sealed class Trainer(
         return (answers?.item<float>() ?? 0, patches?.item<float>() ?? 0, gaze?.item<float>() ?? 0, mentions?.item<float>() ?? 0);
     }
 
-    private AnswerLoss Answers(NamedWeights of) => new(of, decoder, new LlavaSpNet(of, DemoModel.Vision, spatial), packer.Prefix);
+    private AnswerLoss Answers(NamedWeights of) => new(of, decoder, new LlavaSpNet(of, DemoModel.Vision, spatial), packer);
 
     /// <summary>Accuracy on scenes of the validation split: of answers by family, of patches by task.</summary>
     private SortedDictionary<string, double> Check(Phase phase)
@@ -117,7 +117,7 @@ internal sealed class Trainer(
         set_num_threads(Environment.ProcessorCount);
         AnswerLoss answerLoss = Answers(weights);
         var counts = new SortedDictionary<string, (double Right, int All)>(StringComparer.Ordinal);
-        using var stream = new ExampleStream(packer, Split.Validation, 0, Math.Max(1, checkedScenes / phase.Pictures), phase.Pictures);
+        using var stream = new ExampleStream(packer, Split.Validation, 0, Math.Max(1, checkedScenes / phase.Pictures), phase.Pictures, phase.Learns);
         foreach (IReadOnlyList<Example> examples in stream.All())
         {
             using DisposeScope scope = NewDisposeScope();
