@@ -6,9 +6,14 @@ namespace LlavaSp.TrainDemo.Model;
 
 /// <summary>What features say, read from them by one linear for each task: only for training.</summary>
 /// <typeparam name="TTask">The tasks.</typeparam>
-internal sealed class LabelHeads<TTask>(string prefix, int width, Func<TTask, int> classes) where TTask : struct, Enum
+/// <param name="prefix">Before the names of the heads.</param>
+/// <param name="width">Of the features.</param>
+/// <param name="classes">Classes of a task.</param>
+/// <param name="slow">Tasks that take longest to learn and weigh more.</param>
+internal sealed class LabelHeads<TTask>(string prefix, int width, Func<TTask, int> classes, params TTask[] slow) where TTask : struct, Enum
 {
     private const double Smoothing = 0.1;
+    private const float SlowWeight = 3;
 
     private static readonly TTask[] Tasks = Enum.GetValues<TTask>();
 
@@ -31,7 +36,7 @@ internal sealed class LabelHeads<TTask>(string prefix, int width, Func<TTask, in
         foreach (string name in weights.All.Keys.Where(name => name.StartsWith(prefix, StringComparison.Ordinal)).ToList()) weights.Remove(name);
     }
 
-    /// <summary>Sum of the tasks' mean cross-entropies; a task that nothing has an answer for adds nothing.</summary>
+    /// <summary>Sum of the tasks' mean cross-entropies, the slow ones weighted; a task that nothing has an answer for adds nothing.</summary>
     /// <param name="weights">The model.</param>
     /// <param name="features">[m, width].</param>
     /// <param name="labels">For each task [m].</param>
@@ -41,9 +46,10 @@ internal sealed class LabelHeads<TTask>(string prefix, int width, Func<TTask, in
         using Scalar one = 1, ignored = PatchLabels.Ignored;
         for (int i = 0; i < Tasks.Length; i++)
         {
+            using Scalar weight = Array.IndexOf(slow, Tasks[i]) >= 0 ? SlowWeight : 1;
             Tensor asked = labels[i].ne(ignored).sum().clamp(one);
             sum = sum + (nn.functional.cross_entropy(
-                weights.Linear(Name(Tasks[i]), features), labels[i], ignore_index: PatchLabels.Ignored, reduction: nn.Reduction.Sum, label_smoothing: Smoothing) / asked);
+                weights.Linear(Name(Tasks[i]), features), labels[i], ignore_index: PatchLabels.Ignored, reduction: nn.Reduction.Sum, label_smoothing: Smoothing) / asked * weight);
         }
 
         return sum;
@@ -69,7 +75,7 @@ internal sealed class LabelHeads<TTask>(string prefix, int width, Func<TTask, in
 internal static class Heads
 {
     /// <summary>Read patch features.</summary>
-    public static LabelHeads<PatchTask> Patches { get; } = new("training.patch_heads.", DemoModel.Vision.HiddenSize, PatchLabels.Classes);
+    public static LabelHeads<PatchTask> Patches { get; } = new("training.patch_heads.", DemoModel.Vision.HiddenSize, PatchLabels.Classes, PatchTask.Shape, PatchTask.Mark);
 
     /// <summary>Read the decoder's hidden states at nouns.</summary>
     public static LabelHeads<MentionTask> Mentions { get; } = new("training.mention_heads.", DemoModel.Decoder(1).HiddenSize, Mention.Classes);

@@ -13,7 +13,8 @@ internal sealed class GazeLoss
     /// <summary>The layer whose heads look at what nouns name: behind one that can gather a noun's adjectives. The next can gather the question.</summary>
     public const int NounLayer = 1;
 
-    private const int AnswerLayer = 3, Heads = 2;
+    // More heads for nouns: all that is asked of an object passes through them.
+    private const int AnswerLayer = 3, NounHeads = 3, AnswerHeads = 2;
 
     private readonly List<Tensor> _losses = [];
     private readonly Batch _batch;
@@ -37,9 +38,10 @@ internal sealed class GazeLoss
             .Select(gaze => (Picture: picture, Gaze: gaze))).ToList();
         if (gazes.Count == 0) return;
         int patches = _batch.Examples[0].Owners.Count;
+        int heads = layer == NounLayer ? NounHeads : AnswerHeads;
         long places = queries.shape[2] - _behind, width = queries.shape[3];
         Tensor rows = tensor(gazes.Select(gaze => (gaze.Picture * places) + gaze.Gaze.At).ToArray());
-        Tensor looking = queries.narrow(1, 0, Heads).narrow(2, _behind, places), seen = keys.narrow(1, 0, Heads).narrow(2, _firstPatch, patches);
+        Tensor looking = queries.narrow(1, 0, heads).narrow(2, _behind, places), seen = keys.narrow(1, 0, heads).narrow(2, _firstPatch, patches);
         using Scalar scale = 1 / Math.Sqrt(width);
         // Every place at every patch of its picture is one product; then [m, heads, patches] of the m gazes.
         Tensor scores = matmul(looking, seen.transpose(2, 3)).transpose(1, 2).flatten(0, 1).index_select(0, rows) * scale;
