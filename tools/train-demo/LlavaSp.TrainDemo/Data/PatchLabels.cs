@@ -20,6 +20,9 @@ internal enum PatchTask
     /// <summary>0 for none, else what is written on the object, on whichever of its patches.</summary>
     Mark,
 
+    /// <summary>Which digit or letter the patch itself shows a part of.</summary>
+    Glyph,
+
     /// <summary>1 where an object's centre lies in the patch.</summary>
     Centre,
 
@@ -68,7 +71,7 @@ internal static class PatchLabels
         PatchTask.Colour => Combinations.Side + 1,
         PatchTask.Shape or PatchTask.NearColour or PatchTask.NearShape => Combinations.Side,
         PatchTask.Texture => 3,
-        PatchTask.Mark => Marks.Length + 1,
+        PatchTask.Mark or PatchTask.Glyph => Marks.Length + 1,
         PatchTask.X or PatchTask.Y => Places,
         PatchTask.FromLeft or PatchTask.FromRight => Surroundings.Counts,
         PatchTask.NextColour or PatchTask.NextShape => Surroundings.Kinds,
@@ -90,8 +93,14 @@ internal static class PatchLabels
             SetSurroundings(labels, cell, owner >= 0 ? around[owner] : Surroundings.Unknown);
         }
 
+        Array.Fill(labels[(int)PatchTask.Glyph], Ignored);
         foreach (SceneObject item in scene.Objects)
+        {
             labels[(int)PatchTask.Centre][((int)(item.Y * grid) * grid) + (int)(item.X * grid)] = 1;
+            if (item.Mark is null) continue;
+            foreach (int cell in owners.UnderMark(item)) labels[(int)PatchTask.Glyph][cell] = MarkOf(item);
+        }
+
         return labels;
     }
 

@@ -37,6 +37,9 @@ internal sealed class PatchOwners
         }
     }
 
+    // Of a digit or letter: its corner alone says nothing.
+    private const float LeastGlyph = 0.15f;
+
     /// <summary>Patches along an edge.</summary>
     public int Grid { get; }
 
@@ -45,6 +48,19 @@ internal sealed class PatchOwners
 
     /// <summary>Whether any patch shows an object.</summary>
     public bool Has(int item) => Array.IndexOf(_owners, item) >= 0;
+
+    /// <summary>Patches that show a part of what is written on an object.</summary>
+    public IEnumerable<int> UnderMark(SceneObject item)
+    {
+        float side = SceneRenderer.GlyphHeight(item.Size), half = side / 2;
+        for (int cell = 0; cell < Count; cell++)
+        {
+            float shared = Shared(item.X, cell % Grid) * Shared(item.Y, cell / Grid);
+            if (shared >= LeastGlyph * side * side) yield return cell;
+        }
+
+        float Shared(float centre, int place) => Math.Max(0, Math.Min(centre + half, (place + 1f) / Grid) - Math.Max(centre - half, place / (float)Grid));
+    }
 
     /// <summary>Place of the object in the scene, <see cref="Nobody"/> or <see cref="Unclear"/>.</summary>
     public int this[int patch] => _owners[patch];

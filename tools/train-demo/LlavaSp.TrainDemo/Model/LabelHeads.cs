@@ -75,7 +75,7 @@ internal sealed class LabelHeads<TTask>(string prefix, int width, Func<TTask, in
 internal static class Heads
 {
     /// <summary>Read patch features.</summary>
-    public static LabelHeads<PatchTask> Patches { get; } = new("training.patch_heads.", DemoModel.Vision.HiddenSize, PatchLabels.Classes, PatchTask.Shape, PatchTask.Mark);
+    public static LabelHeads<PatchTask> Patches { get; } = new("training.patch_heads.", DemoModel.Vision.HiddenSize, PatchLabels.Classes, PatchTask.Shape, PatchTask.Glyph);
 
     /// <summary>Read the decoder's hidden states at nouns.</summary>
     public static LabelHeads<MentionTask> Mentions { get; } = new("training.mention_heads.", DemoModel.Decoder(1).HiddenSize, Mention.Classes);
