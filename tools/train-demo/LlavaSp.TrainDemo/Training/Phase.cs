@@ -31,7 +31,9 @@ internal sealed record Phase(string Name, Learns Learns, int Steps, int Pictures
     // What has learned before forgets at the rate of what has not.
     private const double LearnedAlready = 0.25;
 
-    /// <summary>Steps over which the rate rises; behind them it falls along a cosine.</summary>
+    private const double Falls = 0.35, Least = 0.02;
+
+    /// <summary>Steps over which the rate rises; it stays until the last part, <see cref="Falls"/>, over which it falls in a line.</summary>
     public int WarmUp => Math.Min(200, Steps / 10);
 
     /// <summary>Whether the loss of the answers counts.</summary>
@@ -50,8 +52,8 @@ internal sealed record Phase(string Name, Learns Learns, int Steps, int Pictures
     private double RateAt(int step)
     {
         if (step < WarmUp) return Rate * (step + 1) / WarmUp;
-        double done = (step - WarmUp) / (double)Math.Max(1, Steps - WarmUp);
-        return Rate * (0.02 + (0.98 * 0.5 * (1 + Math.Cos(Math.PI * done))));
+        double left = (Steps - step) / (Falls * Steps);
+        return Rate * Math.Min(1, Least + ((1 - Least) * left));
     }
 
     /// <summary>Whether it changes a tensor.</summary>
