@@ -29,7 +29,7 @@ internal enum Learns
 internal sealed record Phase(string Name, Learns Learns, int Steps, int Pictures, double Rate, int FirstScene)
 {
     // What has learned before forgets at the rate of what has not.
-    private const double LearnedAlready = 0.5;
+    private const double LearnedAlready = 0.2;
 
     private const double Falls = 0.35, Least = 0.02;
 
@@ -86,7 +86,7 @@ internal static class Plan
     public static IReadOnlyList<Phase> Start(double share) =>
     [
         new("vision", Learns.Vision, Scaled(7000, share), VisionPictures, 1.5e-3, 0),
-        new("start", Learns.Everything, Scaled(9500, share), StartPictures, 1.5e-3, 100_000),
+        new("start", Learns.Everything, Scaled(8500, share), StartPictures, 1.5e-3, 100_000),
     ];
 
     /// <summary>The paper's two stages of one variant.</summary>
