@@ -78,7 +78,7 @@ internal static class Heads
     public static LabelHeads<PatchTask> Patches { get; } = new("training.patch_heads.", DemoModel.Vision.HiddenSize, PatchLabels.Classes, PatchTask.Shape, PatchTask.Glyph);
 
     /// <summary>Read the decoder's hidden states at nouns.</summary>
-    public static LabelHeads<MentionTask> Mentions { get; } = new("training.mention_heads.", DemoModel.Decoder(1).HiddenSize, Mention.Classes);
+    public static LabelHeads<MentionTask> Mentions { get; } = new("training.mention_heads.", DemoModel.Decoder(1).HiddenSize, Mention.Classes, MentionTask.Count);
 
     /// <summary>Read them one layer further.</summary>
     public static LabelHeads<RelationTask> Relations { get; } = new("training.relation_heads.", DemoModel.Decoder(1).HiddenSize, static _ => 2);

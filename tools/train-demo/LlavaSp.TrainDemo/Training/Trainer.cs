@@ -29,7 +29,7 @@ internal sealed class Trainer(
     // are the same on every number of processors.
     private const int Parts = 2;
 
-    private static readonly Scalar PatchWeight = 0.5, GazeWeight = 0.2, MentionWeight = 0.1;
+    private static readonly Scalar PatchWeight = 0.5, GazeWeight = 1, MentionWeight = 0.1;
 
     /// <summary>Runs a phase to its end; the weights are then those behind it.</summary>
     /// <exception cref="OperationCanceledException">Cancelled; the state is saved.</exception>
