@@ -63,7 +63,7 @@ internal static class PatchLabels
     private const int Places = 12;
 
     /// <summary>Every character that can be written on an object.</summary>
-    private const string Marks = "0123456789" + SceneMaker.Letters;
+    public const string Marks = "0123456789" + SceneMaker.Letters;
 
     /// <summary>Classes of a task.</summary>
     public static int Classes(PatchTask task) => task switch

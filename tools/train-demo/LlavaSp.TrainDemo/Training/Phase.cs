@@ -85,8 +85,8 @@ internal static class Plan
     /// <param name="share">1 for the whole training; less for trying it out.</param>
     public static IReadOnlyList<Phase> Start(double share) =>
     [
-        new("vision", Learns.Vision, Scaled(7000, share), VisionPictures, 1.5e-3, 0),
-        new("start", Learns.Everything, Scaled(8500, share), StartPictures, 1.5e-3, 100_000),
+        new("vision", Learns.Vision, Scaled(8000, share), VisionPictures, 1.5e-3, 0),
+        new("start", Learns.Everything, Scaled(7500, share), StartPictures, 1.5e-3, 200_000),
     ];
 
     /// <summary>The paper's two stages of one variant.</summary>
@@ -95,8 +95,8 @@ internal static class Plan
         string name = variant?.ToString().ToLowerInvariant() ?? "none";
         return
         [
-            new($"{name}-stage1", Learns.Between, Scaled(150, share), Pictures, 1e-3, 200_000),
-            new($"{name}-stage2", Learns.Adapters, Scaled(400, share), Pictures, 1e-3, 300_000),
+            new($"{name}-stage1", Learns.Between, Scaled(150, share), Pictures, 1e-3, 300_000),
+            new($"{name}-stage2", Learns.Adapters, Scaled(400, share), Pictures, 1e-3, 400_000),
         ];
     }
 
