@@ -29,7 +29,7 @@ internal enum Learns
 internal sealed record Phase(string Name, Learns Learns, int Steps, int Pictures, double Rate, int FirstScene)
 {
     // What has learned before forgets at the rate of what has not.
-    private const double LearnedAlready = 0.2;
+    private const double LearnedAlready = 0.05;
 
     private const double Falls = 0.35, Least = 0.02;
 
