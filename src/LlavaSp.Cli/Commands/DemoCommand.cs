@@ -16,11 +16,13 @@ internal static class DemoCommand
     [
         new("scene-1.png", "How many objects are there?", "6"),
         new("scene-1.png", "What object has the digit 5?", "white square"),
-        new("scene-2.png", "What colour is the large square?", "blue"),
-        new("scene-2.png", "How many white objects are there?", "2"),
+        new("scene-2.png", "What digit is on the blue square?", "0"),
+        new("scene-2.png", "Is the circle left of the square?", "yes"),
+        new("scene-2.png", "Describe the image from left to right.", "a red circle, a white triangle, a purple star, a white hexagon and a blue square"),
         new("scene-3.png", "Is the hexagon plain, striped or dotted?", "striped"),
         new("table.jpg", "What colour is the large star?", "red"),
         new("table.jpg", "Is there a green star in the image?", "no"),
+        new("table.jpg", "Is the star left of the square?", "yes"),
     ];
 
     public static Command Create()

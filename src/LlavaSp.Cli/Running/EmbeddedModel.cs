@@ -12,7 +12,7 @@ internal static class EmbeddedModel
 {
     /// <summary>What it can do and what not; said whenever it answers.</summary>
     public const string Limits =
-        "the embedded demo model answers: it knows drawn scenes of coloured shapes and nothing else, finds, counts and names them, and often misreads digits, letters and places "
+        "the embedded demo model answers: it knows drawn scenes of coloured shapes and nothing else, and misreads some digits and letters even there "
         + "(give another model with --model)";
 
     /// <summary>The variant that answers where no model is given; docs/evaluation.md shows no difference between the two that have spatial tokens.</summary>

@@ -169,7 +169,7 @@ public sealed class DescribeTests
         JsonElement json = CliTool.Run("demo", "--device", device, "--weights", weights, "--json").Json;
         Assert.Contains("drawn scenes", json.GetProperty("embedded").GetString(), StringComparison.Ordinal);
         JsonElement[] answers = [.. json.GetProperty("answers").EnumerateArray()];
-        Assert.Equal(7, answers.Length);
+        Assert.Equal(9, answers.Length);
         Assert.All(answers, answer => Assert.Equal(answer.GetProperty("expected").GetString(), answer.GetProperty("text").GetString()!.Trim()));
         // Both questions about one picture: the second does not see it again.
         Assert.True(answers[0].GetProperty("milliseconds").GetProperty("vision").GetDouble() > 0);
