@@ -34,6 +34,7 @@ internal static class LossCurve
         losses.YLabel("loss of the answers' tokens");
         accuracies.YLabel("right answers, mean of the families, %");
         accuracies.XLabel("pictures seen");
+        losses.ShowLegend(Alignment.UpperRight);
         accuracies.ShowLegend(Alignment.LowerRight);
         plots.SavePng(path, Width, Height);
     }
