@@ -15,7 +15,8 @@ internal sealed class ExampleStream : IDisposable
     // Batches that wait; more only take memory.
     private const int Ahead = 4;
 
-    private const int Rounds = 4, GreyEvery = 4, MarkedEvery = 2;
+    // Of every eight pictures of the vision phase four, and of the start's two, are not in the world's colours.
+    private const int Rounds = 4, MarkedEvery = 2, Kinds = 8;
 
     private readonly BlockingCollection<IReadOnlyList<Example>> _waiting = new(Ahead);
     private readonly CancellationTokenSource _stop = new();
@@ -67,13 +68,19 @@ internal sealed class ExampleStream : IDisposable
     private static Example Draw(QuestionPacker packer, Split split, int index, Learns learns)
     {
         Scene scene = World.Scene(split, index);
-        if (learns == Learns.Vision && split == Split.Training && index % MarkedEvery == 1) scene = WithMarks(scene, new Random(index));
+        var random = new Random(index);
+        bool taught = split == Split.Training && learns is Learns.Vision or Learns.Start;
+        if (taught && learns == Learns.Vision && index % MarkedEvery == 1) scene = WithMarks(scene, random);
         var owners = new PatchOwners(scene, DemoModel.Vision.PatchSize);
-        var example = new Example(SceneRenderer.Render(scene), owners, PatchLabels.Of(scene, owners), PackedQuestions.None);
-        if (learns == Learns.Vision) return split == Split.Training && index % GreyEvery == 0 ? Grey(example) : example;
+        RgbImage picture = SceneRenderer.Render(scene);
+        bool coloured = !taught || index % Kinds >= (learns == Learns.Vision ? Kinds / 2 : 2);
+        // The first of them in none.
+        if (!coloured) picture = index % Kinds == 0 ? ColourShift.Grey(picture) : ColourShift.Draw(picture, scene, random);
+        var example = new Example(picture, owners, PatchLabels.Of(scene, owners, coloured), PackedQuestions.None);
+        if (learns == Learns.Vision) return example;
         // Each round asks about other objects; what they have in common is asked once.
         Question[] questions = [.. Enumerable.Range(0, Rounds).SelectMany(round => World.Questions(split, index, round, scene)).DistinctBy(question => question.Text)];
-        return example with { Questions = packer.Pack(scene, questions, new Random(index)) };
+        return example with { Questions = packer.Pack(scene, questions, random, coloured) };
     }
 
     // Something written on every object: the vision tower sees three times as many digits and letters.
@@ -81,15 +88,4 @@ internal sealed class ExampleStream : IDisposable
     {
         Objects = [.. scene.Objects.Select(item => item with { Mark = item.Mark ?? PatchLabels.Marks[random.Next(PatchLabels.Marks.Length)] })],
     };
-
-    // Without colours, of which nothing is asked then. A shape is learned for itself so, or a colour would tell which shapes it never has in training.
-    private static Example Grey(Example example)
-    {
-        byte[] pixels = [.. example.Picture.Pixels];
-        for (int i = 0; i < pixels.Length; i += 3)
-            pixels.AsSpan(i, 3).Fill((byte)((pixels[i] + pixels[i + 1] + pixels[i + 2]) / 3));
-        foreach (PatchTask task in (PatchTask[])[PatchTask.Colour, PatchTask.NextColour, PatchTask.NearColour])
-            Array.Fill(example.Labels[(int)task], PatchLabels.Ignored);
-        return example with { Picture = new RgbImage(example.Picture.Width, example.Picture.Height, pixels) };
-    }
 }

@@ -46,6 +46,12 @@ internal enum MentionTask
 
     /// <inheritdoc cref="Surroundings.NearShape"/>
     NearShape,
+
+    /// <inheritdoc cref="Surroundings.SameColour"/>
+    SameColour,
+
+    /// <inheritdoc cref="Surroundings.SameShape"/>
+    SameShape,
 }
 
 /// <summary>A noun of a packed question or answer, and what it names: the number of objects, and of a single one everything.</summary>
@@ -64,7 +70,7 @@ internal sealed record Mention(int At, long[] Labels, long[] Relations)
         MentionTask.Colour or MentionTask.Shape or MentionTask.NearColour or MentionTask.NearShape => Combinations.Side,
         MentionTask.Texture => PatchLabels.Classes(PatchTask.Texture),
         MentionTask.Mark => PatchLabels.Classes(PatchTask.Mark),
-        MentionTask.FromLeft or MentionTask.FromRight => Surroundings.Counts,
+        MentionTask.FromLeft or MentionTask.FromRight or MentionTask.SameColour or MentionTask.SameShape => Surroundings.Counts,
         MentionTask.NextColour or MentionTask.NextShape => Surroundings.Kinds,
         _ => 2,
     };
@@ -73,7 +79,8 @@ internal sealed record Mention(int At, long[] Labels, long[] Relations)
     /// <param name="words">Their words, one for each token.</param>
     /// <param name="offset">Place of the first.</param>
     /// <param name="scene">The scene.</param>
-    public static IEnumerable<Mention> Of(IReadOnlyList<string> words, int offset, Scene scene)
+    /// <param name="coloured">Whether its picture shows its colours.</param>
+    public static IEnumerable<Mention> Of(IReadOnlyList<string> words, int offset, Scene scene, bool coloured)
     {
         SceneObject[]? before = null;
         foreach (var (_, noun, fits) in NamedObjects.In(words))
@@ -83,9 +90,15 @@ internal sealed record Mention(int At, long[] Labels, long[] Relations)
             Array.Fill(labels, PatchLabels.Ignored);
             labels[(int)MentionTask.Count] = fitting.Length;
             if (fitting.Length == 1) Describe(labels, fitting[0], Surroundings.Of(fitting[0], scene));
+            if (!coloured) ForgetColours(labels);
             yield return new Mention(offset + noun, labels, Relation.Of(before, fitting));
             before = fitting;
         }
+    }
+
+    private static void ForgetColours(long[] labels)
+    {
+        foreach (MentionTask task in (MentionTask[])[MentionTask.Colour, MentionTask.NextColour, MentionTask.NearColour, MentionTask.SameColour]) labels[(int)task] = PatchLabels.Ignored;
     }
 
     private static void Describe(long[] labels, SceneObject item, Surroundings around)
@@ -103,5 +116,7 @@ internal sealed record Mention(int At, long[] Labels, long[] Relations)
         labels[(int)MentionTask.NextShape] = around.NextShape;
         labels[(int)MentionTask.NearColour] = around.NearColour;
         labels[(int)MentionTask.NearShape] = around.NearShape;
+        labels[(int)MentionTask.SameColour] = around.SameColour;
+        labels[(int)MentionTask.SameShape] = around.SameShape;
     }
 }

@@ -12,6 +12,9 @@ internal static class NamedObjects
     private static readonly Dictionary<string, Shape> Shapes = Enum.GetValues<Shape>()
         .SelectMany(shape => new[] { (Words.Of(shape), shape), (Words.PluralOf(shape), shape) }).ToDictionary(pair => pair.Item1, pair => pair.Item2);
 
+    /// <summary>Whether a text names a colour.</summary>
+    public static bool SayColours(string text) => text.Split(' ').Any(word => Colours.ContainsKey(word.Trim('.', ',', '?')));
+
     /// <summary>Each phrase: its first word, its noun, and which objects it fits. A digit or letter names what it is written on; a bare "object" names nothing.</summary>
     public static IEnumerable<(int First, int Noun, Func<SceneObject, bool> Fits)> In(IReadOnlyList<string> words)
     {

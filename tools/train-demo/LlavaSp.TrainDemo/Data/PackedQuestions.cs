@@ -51,14 +51,18 @@ internal sealed class QuestionPacker(LlavaTokenizer tokenizer)
     public IReadOnlyList<long[]> Kinds { get; } = [IdsOf(tokenizer, Enum.GetValues<Colour>().Select(Words.Of)), IdsOf(tokenizer, Enum.GetValues<Shape>().Select(Words.Of))];
 
     /// <summary>Some of a scene's questions, drawn by lot.</summary>
-    public PackedQuestions Pack(Scene scene, IReadOnlyList<Question> questions, Random random)
+    /// <param name="scene">The scene.</param>
+    /// <param name="questions">Its questions.</param>
+    /// <param name="random">Draws.</param>
+    /// <param name="coloured">Whether its picture shows its colours; else nothing is asked or said of them.</param>
+    public PackedQuestions Pack(Scene scene, IReadOnlyList<Question> questions, Random random, bool coloured)
     {
-        Question[] mixed = [.. questions];
+        Question[] mixed = [.. questions.Where(question => coloured || !(NamedObjects.SayColours(question.Text) || NamedObjects.SayColours(question.Answer)))];
         random.Shuffle(mixed);
-        return PackAll(scene, [.. mixed.GroupBy(question => question.Family).SelectMany(family => family.Take(Most[family.Key]))]);
+        return PackAll(scene, [.. mixed.GroupBy(question => question.Family).SelectMany(family => family.Take(Most[family.Key]))], coloured);
     }
 
-    private PackedQuestions PackAll(Scene scene, IReadOnlyList<Question> questions)
+    private PackedQuestions PackAll(Scene scene, IReadOnlyList<Question> questions, bool coloured)
     {
         var packed = new PackedQuestions([], [], [], [], [], []);
         for (int segment = 0; segment < questions.Count; segment++)
@@ -68,7 +72,7 @@ internal sealed class QuestionPacker(LlavaTokenizer tokenizer)
             if (!whole.AsSpan().StartsWith(asked)) throw new InvalidOperationException($"the answer changes the question's tokens: {question.Text} {question.Answer}");
             string[] words = [.. whole.Select(id => tokenizer.TokenText((int)id).Trim('\u2581', ' '))];
             packed.Gazes.AddRange(Gaze.Of(words, asked.Length, packed.Ids.Count, scene));
-            packed.Mentions.AddRange(Mention.Of(words, packed.Ids.Count, scene));
+            packed.Mentions.AddRange(Mention.Of(words, packed.Ids.Count, scene, coloured));
             packed.Answers.Add(new PackedAnswer(question, packed.Ids.Count + asked.Length - 1, whole[asked.Length..]));
             for (int i = 0; i < whole.Length - 1; i++)
             {

@@ -49,6 +49,12 @@ internal enum PatchTask
 
     /// <inheritdoc cref="Surroundings.NearShape"/>
     NearShape,
+
+    /// <inheritdoc cref="Surroundings.SameColour"/>
+    SameColour,
+
+    /// <inheritdoc cref="Surroundings.SameShape"/>
+    SameShape,
 }
 
 /// <summary>
@@ -73,7 +79,7 @@ internal static class PatchLabels
         PatchTask.Texture => 3,
         PatchTask.Mark or PatchTask.Glyph => Marks.Length + 1,
         PatchTask.X or PatchTask.Y => Places,
-        PatchTask.FromLeft or PatchTask.FromRight => Surroundings.Counts,
+        PatchTask.FromLeft or PatchTask.FromRight or PatchTask.SameColour or PatchTask.SameShape => Surroundings.Counts,
         PatchTask.NextColour or PatchTask.NextShape => Surroundings.Kinds,
         _ => 2,
     };
@@ -81,7 +87,8 @@ internal static class PatchLabels
     /// <summary>Labels [tasks, grid * grid].</summary>
     /// <param name="scene">The scene.</param>
     /// <param name="owners">Which object each patch shows.</param>
-    public static long[][] Of(Scene scene, PatchOwners owners)
+    /// <param name="coloured">Whether the picture shows the scene's colours; else nothing is asked of them.</param>
+    public static long[][] Of(Scene scene, PatchOwners owners, bool coloured)
     {
         int grid = owners.Grid;
         long[][] labels = [.. Enum.GetValues<PatchTask>().Select(_ => new long[owners.Count])];
@@ -101,6 +108,8 @@ internal static class PatchLabels
             foreach (int cell in owners.UnderMark(item)) labels[(int)PatchTask.Glyph][cell] = MarkOf(item);
         }
 
+        if (coloured) return labels;
+        foreach (PatchTask task in (PatchTask[])[PatchTask.Colour, PatchTask.NextColour, PatchTask.NearColour, PatchTask.SameColour]) Array.Fill(labels[(int)task], Ignored);
         return labels;
     }
 
@@ -123,6 +132,8 @@ internal static class PatchLabels
         labels[(int)PatchTask.NextShape][cell] = around.NextShape;
         labels[(int)PatchTask.NearColour][cell] = around.NearColour;
         labels[(int)PatchTask.NearShape][cell] = around.NearShape;
+        labels[(int)PatchTask.SameColour][cell] = around.SameColour;
+        labels[(int)PatchTask.SameShape][cell] = around.SameShape;
     }
 
     /// <summary>Class of a place along an edge, given as a share of it.</summary>

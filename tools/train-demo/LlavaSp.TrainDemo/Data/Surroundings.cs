@@ -3,7 +3,7 @@ using LlavaSp.Worlds.Scenes;
 namespace LlavaSp.TrainDemo.Data;
 
 /// <summary>
-/// What is around an object, as labels: how many objects lie further left and further right, which follows from left to right, and which is nearest. Both
+/// What is around an object, as labels: how many objects lie further left and further right, which follows from left to right, which is nearest, how many are alike. Both
 /// patches and nouns are asked for it: a vision tower sees all objects at once, and a decoder of a few layers has none to spare for the search.
 /// </summary>
 /// <param name="FromLeft">Objects further left.</param>
@@ -12,7 +12,9 @@ namespace LlavaSp.TrainDemo.Data;
 /// <param name="NextShape">Its shape, likewise.</param>
 /// <param name="NearColour">Colour of the nearest.</param>
 /// <param name="NearShape">Its shape.</param>
-internal sealed record Surroundings(long FromLeft, long FromRight, long NextColour, long NextShape, long NearColour, long NearShape)
+/// <param name="SameColour">How many others have its colour.</param>
+/// <param name="SameShape">How many others have its shape.</param>
+internal sealed record Surroundings(long FromLeft, long FromRight, long NextColour, long NextShape, long NearColour, long NearShape, long SameColour, long SameShape)
 {
     /// <summary>Classes of what counts objects, and of what names a colour or shape or none.</summary>
     public const int Counts = 6, Kinds = Combinations.Side + 1;
@@ -22,13 +24,13 @@ internal sealed record Surroundings(long FromLeft, long FromRight, long NextColo
 
     /// <summary>Of what is no object.</summary>
     public static readonly Surroundings Unknown = new(
-        PatchLabels.Ignored, PatchLabels.Ignored, PatchLabels.Ignored, PatchLabels.Ignored, PatchLabels.Ignored, PatchLabels.Ignored);
+        PatchLabels.Ignored, PatchLabels.Ignored, PatchLabels.Ignored, PatchLabels.Ignored, PatchLabels.Ignored, PatchLabels.Ignored, PatchLabels.Ignored, PatchLabels.Ignored);
 
     /// <summary>What is around an object of a scene; what is close to call is ignored.</summary>
     public static Surroundings Of(SceneObject item, Scene scene)
     {
         SceneObject[] others = [.. scene.Objects.Where(other => !ReferenceEquals(other, item))];
-        Surroundings around = Unknown;
+        Surroundings around = Unknown with { SameColour = others.Count(other => other.Colour == item.Colour), SameShape = others.Count(other => other.Shape == item.Shape) };
         if (!Array.Exists(others, other => Math.Abs(other.X - item.X) < Apart))
         {
             SceneObject[] right = [.. others.Where(other => other.X > item.X).OrderBy(other => other.X)];

@@ -36,9 +36,9 @@ internal sealed class Adam
 
     /// <summary>One step along the mean of the gradients of replicas of the weights, which then forget theirs.</summary>
     /// <param name="step">Steps done before.</param>
-    /// <param name="rateOf">Learning rate of a weight.</param>
+    /// <param name="rate">Learning rate.</param>
     /// <param name="replicas">Weights in the same memory, each with gradients of its own.</param>
-    public void Step(int step, Func<string, double> rateOf, IReadOnlyList<NamedWeights> replicas)
+    public void Step(int step, double rate, IReadOnlyList<NamedWeights> replicas)
     {
         // Scalars that only a temporary holds may be collected while the native library reads them.
         using Scalar count = replicas.Count;
@@ -57,7 +57,6 @@ internal sealed class Adam
         ForEachWeight(i =>
         {
             var (name, tensor) = _trained[i];
-            double rate = rateOf(name);
             using Scalar decay = 1 - (rate * Decay), stride = -rate / first;
             Tensor gradient = GradientOf(replicas[0], name).mul_(clipped), mean = Moments[name + First], square = Moments[name + Second];
             mean.mul_(keepFirst).add_(gradient, addFirst);

@@ -9,8 +9,8 @@ internal enum Learns
     /// <summary>The vision tower, from what each patch shows.</summary>
     Vision,
 
-    /// <summary>Everything, from answers and from what each patch shows.</summary>
-    Everything,
+    /// <summary>All behind the vision tower, from answers, from where heads look and from what nouns name.</summary>
+    Start,
 
     /// <summary>Projector and spatial tokens, from answers: the paper's first stage.</summary>
     Between,
@@ -28,9 +28,6 @@ internal enum Learns
 /// <param name="FirstScene">First scene of the training split. All variants see the same.</param>
 internal sealed record Phase(string Name, Learns Learns, int Steps, int Pictures, double Rate, int FirstScene)
 {
-    // What has learned before forgets at the rate of what has not.
-    private const double LearnedAlready = 0.05;
-
     private const double Falls = 0.35, Least = 0.02;
 
     /// <summary>Steps over which the rate rises; it stays until the last part, <see cref="Falls"/>, over which it falls in a line.</summary>
@@ -40,16 +37,13 @@ internal sealed record Phase(string Name, Learns Learns, int Steps, int Pictures
     public bool Reads => Learns != Learns.Vision;
 
     /// <summary>Whether the loss of what patches show counts.</summary>
-    public bool Sees => Learns is Learns.Vision or Learns.Everything;
+    public bool Sees => Learns == Learns.Vision;
 
     /// <summary>Whether the decoder is taught where to look and what nouns name.</summary>
-    public bool Teaches => Reads && Sees;
+    public bool Teaches => Learns == Learns.Start;
 
-    /// <summary>Rate of a weight at a step.</summary>
-    public double RateOf(string name, int step) =>
-        Learns == Learns.Everything && IsVision(name) ? LearnedAlready * RateAt(step) : RateAt(step);
-
-    private double RateAt(int step)
+    /// <summary>Learning rate at a step.</summary>
+    public double RateAt(int step)
     {
         if (step < WarmUp) return Rate * (step + 1) / WarmUp;
         double left = (Steps - step) / (Falls * Steps);
@@ -59,8 +53,8 @@ internal sealed record Phase(string Name, Learns Learns, int Steps, int Pictures
     /// <summary>Whether it changes a tensor.</summary>
     public bool Changes(string name) => Learns switch
     {
-        Learns.Everything => true,
         Learns.Vision => IsVision(name),
+        Learns.Start => !IsVision(name),
         _ => name.Contains(".lora_", StringComparison.Ordinal) || IsBetween(name),
     };
 
@@ -85,8 +79,8 @@ internal static class Plan
     /// <param name="share">1 for the whole training; less for trying it out.</param>
     public static IReadOnlyList<Phase> Start(double share) =>
     [
-        new("vision", Learns.Vision, Scaled(8000, share), VisionPictures, 1.5e-3, 0),
-        new("start", Learns.Everything, Scaled(7500, share), StartPictures, 1.5e-3, 200_000),
+        new("vision", Learns.Vision, Scaled(9000, share), VisionPictures, 1.5e-3, 0),
+        new("start", Learns.Start, Scaled(7500, share), StartPictures, 1.5e-3, 200_000),
     ];
 
     /// <summary>The paper's two stages of one variant.</summary>

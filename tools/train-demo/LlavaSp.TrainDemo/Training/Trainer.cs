@@ -29,7 +29,7 @@ internal sealed class Trainer(
     // are the same on every number of processors.
     private const int Parts = 2;
 
-    private static readonly Scalar PatchWeight = 0.5, GazeWeight = 1, MentionWeight = 0.1;
+    private static readonly Scalar GazeWeight = 1, MentionWeight = 0.1;
 
     /// <summary>Runs a phase to its end; the weights are then those behind it.</summary>
     /// <exception cref="OperationCanceledException">Cancelled; the state is saved.</exception>
@@ -64,7 +64,7 @@ internal sealed class Trainer(
                 int count = examples.Count / Parts;
                 parts[part] = Gradients(phase, replicas[part], [.. examples.Skip(part * count).Take(count)]);
             });
-            optimizer.Step(step, name => phase.RateOf(name, step), replicas);
+            optimizer.Step(step, phase.RateAt(step), replicas);
             answerLoss += parts.Average(part => part.Answers);
             patchLoss += parts.Average(part => part.Patches);
             gazeLoss += parts.Average(part => part.Gaze);
@@ -101,7 +101,7 @@ internal sealed class Trainer(
         using (phase.Sees ? null : no_grad()) features = VisionTower.Forward(replica, DemoModel.Vision, DemoModel.VisionLayers, batch.Pictures);
         Tensor? patches = phase.Sees ? Heads.Patches.Loss(replica, features.flatten(0, 1), batch.Labels) : null;
         var (answers, gaze, mentions) = phase.Reads ? Answers(replica).Loss(batch, features, phase.Teaches) : default((Tensor?, Tensor?, Tensor?));
-        Tensor loss = answers is null ? patches! : patches is null ? answers : answers + (patches * PatchWeight);
+        Tensor loss = (answers ?? patches)!;
         if (gaze is not null) loss = loss + (gaze * GazeWeight);
         if (mentions is not null) loss = loss + (mentions * MentionWeight);
         loss.backward();
