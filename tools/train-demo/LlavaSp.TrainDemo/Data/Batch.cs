@@ -5,7 +5,12 @@ using static TorchSharp.torch;
 namespace LlavaSp.TrainDemo.Data;
 
 /// <summary>One scene, ready to learn from.</summary>
-internal sealed record Example(RgbImage Picture, PatchOwners Owners, long[][] Labels, PackedQuestions Questions);
+/// <param name="Picture">Its picture.</param>
+/// <param name="Owners">Which object each patch shows.</param>
+/// <param name="Labels">For each <see cref="PatchTask"/> [patches]; empty where patches are not asked.</param>
+/// <param name="Around">For each <see cref="SurroundingTask"/>, likewise.</param>
+/// <param name="Questions">Its questions.</param>
+internal sealed record Example(RgbImage Picture, PatchOwners Owners, long[][] Labels, long[][] Around, PackedQuestions Questions);
 
 /// <summary>Several scenes as tensors; n pictures, s the longest list of ids behind the picture.</summary>
 internal sealed class Batch
@@ -23,12 +28,16 @@ internal sealed class Batch
         Tensor mean = tensor(clip.Mean.ToArray(), ScalarType.Float32).view(1, 3, 1, 1), deviation = tensor(clip.Std.ToArray(), ScalarType.Float32).view(1, 3, 1, 1);
         using Scalar white = 255;
         Pictures = (bytes.permute(0, 3, 1, 2).to(ScalarType.Float32).contiguous() / white - mean) / deviation;
-        Labels = [.. Enum.GetValues<PatchTask>().Select(task => tensor(examples.SelectMany(example => example.Labels[(int)task]).ToArray()))];
+        Labels = OfPatches(example => example.Labels);
+        Around = OfPatches(example => example.Around);
 
         int s = examples.Max(example => example.Questions.Ids.Count);
         Ids = Padded(questions => questions.Ids, padding);
         Positions = Padded(questions => questions.Positions, 0);
         Segments = Padded(questions => questions.Segments, -1);
+
+        Tensor[] OfPatches(Func<Example, long[][]> labels) =>
+            [.. Enumerable.Range(0, labels(examples[0]).Length).Select(task => tensor(examples.SelectMany(example => labels(example)[task]).ToArray()))];
 
         Tensor Padded(Func<PackedQuestions, List<long>> part, long filler) => tensor(
             examples.SelectMany(example => part(example.Questions).Concat(Enumerable.Repeat(filler, s - part(example.Questions).Count))).ToArray(), [n, s]);
@@ -41,6 +50,9 @@ internal sealed class Batch
 
     /// <summary>For each <see cref="PatchTask"/> the classes [n * patches].</summary>
     public Tensor[] Labels { get; }
+
+    /// <summary>The same for each <see cref="SurroundingTask"/>.</summary>
+    public Tensor[] Around { get; }
 
     /// <summary>[n, s] each; segment -1 is padding.</summary>
     public Tensor Ids { get; }

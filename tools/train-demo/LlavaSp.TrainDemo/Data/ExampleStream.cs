@@ -15,8 +15,10 @@ internal sealed class ExampleStream : IDisposable
     // Batches that wait; more only take memory.
     private const int Ahead = 4;
 
-    // Of every eight pictures of the vision phase four, and of the start's two, are not in the world's colours.
-    private const int Rounds = 4, MarkedEvery = 2, Kinds = 8;
+    private const int Rounds = 4, MarkedEvery = 2;
+
+    // Of every eight pictures so many are not in the world's colours, where they are seen and where they are asked about.
+    private const int Cycle = 8, OtherColoursSeen = 4, OtherColoursAskedAbout = 2;
 
     private readonly BlockingCollection<IReadOnlyList<Example>> _waiting = new(Ahead);
     private readonly CancellationTokenSource _stop = new();
@@ -73,14 +75,14 @@ internal sealed class ExampleStream : IDisposable
         if (taught && learns == Learns.Vision && index % MarkedEvery == 1) scene = WithMarks(scene, random);
         var owners = new PatchOwners(scene, DemoModel.Vision.PatchSize);
         RgbImage picture = SceneRenderer.Render(scene);
-        bool coloured = !taught || index % Kinds >= (learns == Learns.Vision ? Kinds / 2 : 2);
+        bool coloured = !taught || index % Cycle >= (learns == Learns.Vision ? OtherColoursSeen : OtherColoursAskedAbout);
         // The first of them in none.
-        if (!coloured) picture = index % Kinds == 0 ? ColourShift.Grey(picture) : ColourShift.Draw(picture, scene, random);
-        var example = new Example(picture, owners, PatchLabels.Of(scene, owners, coloured), PackedQuestions.None);
-        if (learns == Learns.Vision) return example;
+        if (!coloured) picture = index % Cycle == 0 ? ColourShift.Grey(picture) : ColourShift.Draw(picture, scene, random);
+        if (learns == Learns.Vision)
+            return new Example(picture, owners, PatchLabels.Of(scene, owners, coloured), PatchLabels.Around(scene, owners, coloured), PackedQuestions.None);
         // Each round asks about other objects; what they have in common is asked once.
         Question[] questions = [.. Enumerable.Range(0, Rounds).SelectMany(round => World.Questions(split, index, round, scene)).DistinctBy(question => question.Text)];
-        return example with { Questions = packer.Pack(scene, questions, random, coloured) };
+        return new Example(picture, owners, [], [], packer.Pack(scene, questions, random, coloured));
     }
 
     // Something written on every object: the vision tower sees three times as many digits and letters.

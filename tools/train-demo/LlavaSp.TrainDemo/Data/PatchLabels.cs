@@ -31,30 +31,6 @@ internal enum PatchTask
 
     /// <summary>The row of the object's centre.</summary>
     Y,
-
-    /// <inheritdoc cref="Surroundings.FromLeft"/>
-    FromLeft,
-
-    /// <inheritdoc cref="Surroundings.FromRight"/>
-    FromRight,
-
-    /// <inheritdoc cref="Surroundings.NextColour"/>
-    NextColour,
-
-    /// <inheritdoc cref="Surroundings.NextShape"/>
-    NextShape,
-
-    /// <inheritdoc cref="Surroundings.NearColour"/>
-    NearColour,
-
-    /// <inheritdoc cref="Surroundings.NearShape"/>
-    NearShape,
-
-    /// <inheritdoc cref="Surroundings.SameColour"/>
-    SameColour,
-
-    /// <inheritdoc cref="Surroundings.SameShape"/>
-    SameShape,
 }
 
 /// <summary>
@@ -75,12 +51,10 @@ internal static class PatchLabels
     public static int Classes(PatchTask task) => task switch
     {
         PatchTask.Colour => Combinations.Side + 1,
-        PatchTask.Shape or PatchTask.NearColour or PatchTask.NearShape => Combinations.Side,
+        PatchTask.Shape => Combinations.Side,
         PatchTask.Texture => 3,
         PatchTask.Mark or PatchTask.Glyph => Marks.Length + 1,
         PatchTask.X or PatchTask.Y => Places,
-        PatchTask.FromLeft or PatchTask.FromRight or PatchTask.SameColour or PatchTask.SameShape => Surroundings.Counts,
-        PatchTask.NextColour or PatchTask.NextShape => Surroundings.Kinds,
         _ => 2,
     };
 
@@ -92,13 +66,8 @@ internal static class PatchLabels
     {
         int grid = owners.Grid;
         long[][] labels = [.. Enum.GetValues<PatchTask>().Select(_ => new long[owners.Count])];
-        Surroundings[] around = [.. scene.Objects.Select(item => Surroundings.Of(item, scene))];
         for (int cell = 0; cell < owners.Count; cell++)
-        {
-            int owner = owners[cell];
-            Set(labels, cell, owner >= 0 ? scene.Objects[owner] : null, owner == PatchOwners.Nobody);
-            SetSurroundings(labels, cell, owner >= 0 ? around[owner] : Surroundings.Unknown);
-        }
+            Set(labels, cell, owners[cell] >= 0 ? scene.Objects[owners[cell]] : null, owners[cell] == PatchOwners.Nobody);
 
         Array.Fill(labels[(int)PatchTask.Glyph], Ignored);
         foreach (SceneObject item in scene.Objects)
@@ -108,9 +77,17 @@ internal static class PatchLabels
             foreach (int cell in owners.UnderMark(item)) labels[(int)PatchTask.Glyph][cell] = MarkOf(item);
         }
 
-        if (coloured) return labels;
-        foreach (PatchTask task in (PatchTask[])[PatchTask.Colour, PatchTask.NextColour, PatchTask.NearColour, PatchTask.SameColour]) Array.Fill(labels[(int)task], Ignored);
+        if (!coloured) Array.Fill(labels[(int)PatchTask.Colour], Ignored);
         return labels;
+    }
+
+    /// <summary>What is around the object that each patch shows, [tasks, grid * grid].</summary>
+    /// <inheritdoc cref="Of"/>
+    public static long[][] Around(Scene scene, PatchOwners owners, bool coloured)
+    {
+        long[] none = Surroundings.Of(null, scene, coloured);
+        long[][] ofObjects = [.. scene.Objects.Select(item => Surroundings.Of(item, scene, coloured))];
+        return [.. none.Select((_, task) => Enumerable.Range(0, owners.Count).Select(cell => (owners[cell] >= 0 ? ofObjects[owners[cell]] : none)[task]).ToArray())];
     }
 
     private static void Set(long[][] labels, int cell, SceneObject? item, bool empty)
@@ -122,18 +99,6 @@ internal static class PatchLabels
         labels[(int)PatchTask.Mark][cell] = item is not null ? MarkOf(item) : Ignored;
         labels[(int)PatchTask.X][cell] = item is not null ? PlaceOf(item.X) : Ignored;
         labels[(int)PatchTask.Y][cell] = item is not null ? PlaceOf(item.Y) : Ignored;
-    }
-
-    private static void SetSurroundings(long[][] labels, int cell, Surroundings around)
-    {
-        labels[(int)PatchTask.FromLeft][cell] = around.FromLeft;
-        labels[(int)PatchTask.FromRight][cell] = around.FromRight;
-        labels[(int)PatchTask.NextColour][cell] = around.NextColour;
-        labels[(int)PatchTask.NextShape][cell] = around.NextShape;
-        labels[(int)PatchTask.NearColour][cell] = around.NearColour;
-        labels[(int)PatchTask.NearShape][cell] = around.NearShape;
-        labels[(int)PatchTask.SameColour][cell] = around.SameColour;
-        labels[(int)PatchTask.SameShape][cell] = around.SameShape;
     }
 
     /// <summary>Class of a place along an edge, given as a share of it.</summary>

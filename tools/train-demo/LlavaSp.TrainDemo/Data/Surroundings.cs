@@ -2,48 +2,89 @@ using LlavaSp.Worlds.Scenes;
 
 namespace LlavaSp.TrainDemo.Data;
 
-/// <summary>
-/// What is around an object, as labels: how many objects lie further left and further right, which follows from left to right, which is nearest, how many are alike. Both
-/// patches and nouns are asked for it: a vision tower sees all objects at once, and a decoder of a few layers has none to spare for the search.
-/// </summary>
-/// <param name="FromLeft">Objects further left.</param>
-/// <param name="FromRight">Objects further right.</param>
-/// <param name="NextColour">Colour of the next one to the right, plus one; 0 where there is none.</param>
-/// <param name="NextShape">Its shape, likewise.</param>
-/// <param name="NearColour">Colour of the nearest.</param>
-/// <param name="NearShape">Its shape.</param>
-/// <param name="SameColour">How many others have its colour.</param>
-/// <param name="SameShape">How many others have its shape.</param>
-internal sealed record Surroundings(long FromLeft, long FromRight, long NextColour, long NextShape, long NearColour, long NearShape, long SameColour, long SameShape)
+/// <summary>One thing around an object that its patches and the nouns that name it are asked for.</summary>
+internal enum SurroundingTask
 {
-    /// <summary>Classes of what counts objects, and of what names a colour or shape or none.</summary>
-    public const int Counts = 6, Kinds = Combinations.Side + 1;
+    /// <summary>How many objects lie further left.</summary>
+    FromLeft,
+
+    /// <summary>How many lie further right.</summary>
+    FromRight,
+
+    /// <summary>Colour of the next one to the right, plus one; 0 where there is none.</summary>
+    NextColour,
+
+    /// <summary>Its shape, likewise.</summary>
+    NextShape,
+
+    /// <summary>Colour of the nearest.</summary>
+    NearColour,
+
+    /// <summary>Its shape.</summary>
+    NearShape,
+
+    /// <summary>How many others have its colour.</summary>
+    SameColour,
+
+    /// <summary>How many others have its shape.</summary>
+    SameShape,
+}
+
+/// <summary>
+/// What is around an object. Both patches and nouns are asked for it: a vision tower sees all objects at once, and a decoder of a few layers has none to
+/// spare for the search.
+/// </summary>
+internal static class Surroundings
+{
+    private const int MostOthers = 5;
 
     // Nearer ones are too close to call.
     private const float Apart = 0.02f, NearestRatio = 1.1f;
 
-    /// <summary>Of what is no object.</summary>
-    public static readonly Surroundings Unknown = new(
-        PatchLabels.Ignored, PatchLabels.Ignored, PatchLabels.Ignored, PatchLabels.Ignored, PatchLabels.Ignored, PatchLabels.Ignored, PatchLabels.Ignored, PatchLabels.Ignored);
-
-    /// <summary>What is around an object of a scene; what is close to call is ignored.</summary>
-    public static Surroundings Of(SceneObject item, Scene scene)
+    /// <summary>Classes of a task.</summary>
+    public static int Classes(SurroundingTask task) => task switch
     {
-        SceneObject[] others = [.. scene.Objects.Where(other => !ReferenceEquals(other, item))];
-        Surroundings around = Unknown with { SameColour = others.Count(other => other.Colour == item.Colour), SameShape = others.Count(other => other.Shape == item.Shape) };
-        if (!Array.Exists(others, other => Math.Abs(other.X - item.X) < Apart))
-        {
-            SceneObject[] right = [.. others.Where(other => other.X > item.X).OrderBy(other => other.X)];
-            around = around with { FromLeft = others.Length - right.Length, FromRight = right.Length };
-            if (right.Length == 0) around = around with { NextColour = 0, NextShape = 0 };
-            else if (right.Length == 1 || right[1].X - right[0].X >= Apart)
-                around = around with { NextColour = (int)right[0].Colour + 1, NextShape = (int)right[0].Shape + 1 };
-        }
+        SurroundingTask.NextColour or SurroundingTask.NextShape => Combinations.Side + 1,
+        SurroundingTask.NearColour or SurroundingTask.NearShape => Combinations.Side,
+        _ => MostOthers + 1,
+    };
 
+    /// <summary>Labels for each task, of which what is close to call is ignored; all are where there is no object.</summary>
+    /// <param name="item">The object; null for none.</param>
+    /// <param name="scene">The scene.</param>
+    /// <param name="coloured">Whether the picture shows the scene's colours; else they are ignored.</param>
+    public static long[] Of(SceneObject? item, Scene scene, bool coloured)
+    {
+        var labels = new long[Enum.GetValues<SurroundingTask>().Length];
+        Array.Fill(labels, PatchLabels.Ignored);
+        if (item is null) return labels;
+        SceneObject[] others = [.. scene.Objects.Where(other => !ReferenceEquals(other, item))];
+        labels[(int)SurroundingTask.SameColour] = others.Count(other => other.Colour == item.Colour);
+        labels[(int)SurroundingTask.SameShape] = others.Count(other => other.Shape == item.Shape);
+        SetOrder(labels, item, others);
+        SetNearest(labels, item, others);
+        if (coloured) return labels;
+        labels[(int)SurroundingTask.NextColour] = labels[(int)SurroundingTask.NearColour] = labels[(int)SurroundingTask.SameColour] = PatchLabels.Ignored;
+        return labels;
+    }
+
+    private static void SetOrder(long[] labels, SceneObject item, SceneObject[] others)
+    {
+        if (Array.Exists(others, other => Math.Abs(other.X - item.X) < Apart)) return;
+        SceneObject[] right = [.. others.Where(other => other.X > item.X).OrderBy(other => other.X)];
+        labels[(int)SurroundingTask.FromLeft] = others.Length - right.Length;
+        labels[(int)SurroundingTask.FromRight] = right.Length;
+        if (right.Length > 1 && right[1].X - right[0].X < Apart) return;
+        labels[(int)SurroundingTask.NextColour] = right.Length == 0 ? 0 : (int)right[0].Colour + 1;
+        labels[(int)SurroundingTask.NextShape] = right.Length == 0 ? 0 : (int)right[0].Shape + 1;
+    }
+
+    private static void SetNearest(long[] labels, SceneObject item, SceneObject[] others)
+    {
         SceneObject[] near = [.. others.OrderBy(Distance)];
-        if (near.Length > 0 && (near.Length == 1 || Distance(near[1]) >= NearestRatio * Distance(near[0])))
-            around = around with { NearColour = (int)near[0].Colour, NearShape = (int)near[0].Shape };
-        return around;
+        if (near.Length == 0 || (near.Length > 1 && Distance(near[1]) < NearestRatio * Distance(near[0]))) return;
+        labels[(int)SurroundingTask.NearColour] = (int)near[0].Colour;
+        labels[(int)SurroundingTask.NearShape] = (int)near[0].Shape;
 
         float Distance(SceneObject other) => MathF.Sqrt(((other.X - item.X) * (other.X - item.X)) + ((other.Y - item.Y) * (other.Y - item.Y)));
     }

@@ -77,8 +77,14 @@ internal static class Heads
     /// <summary>Read patch features.</summary>
     public static LabelHeads<PatchTask> Patches { get; } = new("training.patch_heads.", DemoModel.Vision.HiddenSize, PatchLabels.Classes, PatchTask.Shape, PatchTask.Glyph);
 
+    /// <summary>Read patch features, too.</summary>
+    public static LabelHeads<SurroundingTask> PatchSurroundings { get; } = new("training.patch_heads.around_", DemoModel.Vision.HiddenSize, Surroundings.Classes);
+
     /// <summary>Read the decoder's hidden states at nouns.</summary>
     public static LabelHeads<MentionTask> Mentions { get; } = new("training.mention_heads.", DemoModel.Decoder(1).HiddenSize, Mention.Classes, MentionTask.Count);
+
+    /// <summary>Read them, too.</summary>
+    public static LabelHeads<SurroundingTask> MentionSurroundings { get; } = new("training.mention_heads.around_", DemoModel.Decoder(1).HiddenSize, Surroundings.Classes);
 
     /// <summary>Read them one layer further.</summary>
     public static LabelHeads<RelationTask> Relations { get; } = new("training.relation_heads.", DemoModel.Decoder(1).HiddenSize, static _ => 2);

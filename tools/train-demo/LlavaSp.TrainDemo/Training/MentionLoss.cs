@@ -20,7 +20,11 @@ internal sealed class MentionLoss(NamedWeights weights, Batch batch, long behind
     public void See(int layer, Tensor hidden)
     {
         // They outlive the pass.
-        if (layer == GazeLoss.NounLayer) _losses.Add(Loss(hidden, Heads.Mentions, static mention => mention.Labels).MoveToOuterDisposeScope());
+        if (layer == GazeLoss.NounLayer)
+        {
+            _losses.Add(Loss(hidden, Heads.Mentions, static mention => mention.Labels).MoveToOuterDisposeScope());
+            _losses.Add(Loss(hidden, Heads.MentionSurroundings, static mention => mention.Around).MoveToOuterDisposeScope());
+        }
         else if (layer == GazeLoss.NounLayer + 1) _losses.Add(Loss(hidden, Heads.Relations, static mention => mention.Relations).MoveToOuterDisposeScope());
     }
 

@@ -75,7 +75,7 @@ internal static class Plan
     /// <summary>The three models.</summary>
     public static IReadOnlyList<SpatialMode?> Variants { get; } = [null, SpatialMode.Pooling, SpatialMode.Cropping];
 
-    /// <summary>What all models begin with: a vision tower, a projector and a decoder that have learned together, without spatial tokens.</summary>
+    /// <summary>What all models begin with: a vision tower, and a projector and a decoder that have learned behind it, without spatial tokens.</summary>
     /// <param name="share">1 for the whole training; less for trying it out.</param>
     public static IReadOnlyList<Phase> Start(double share) =>
     [

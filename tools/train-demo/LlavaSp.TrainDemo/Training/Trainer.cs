@@ -99,7 +99,8 @@ internal sealed class Trainer(
         // Without a graph where the tower is not to learn.
         Tensor features;
         using (phase.Sees ? null : no_grad()) features = VisionTower.Forward(replica, DemoModel.Vision, DemoModel.VisionLayers, batch.Pictures);
-        Tensor? patches = phase.Sees ? Heads.Patches.Loss(replica, features.flatten(0, 1), batch.Labels) : null;
+        Tensor? patches = phase.Sees
+            ? Heads.Patches.Loss(replica, features.flatten(0, 1), batch.Labels) + Heads.PatchSurroundings.Loss(replica, features.flatten(0, 1), batch.Around) : null;
         var (answers, gaze, mentions) = phase.Reads ? Answers(replica).Loss(batch, features, phase.Teaches) : default((Tensor?, Tensor?, Tensor?));
         Tensor loss = (answers ?? patches)!;
         if (gaze is not null) loss = loss + (gaze * GazeWeight);
@@ -132,11 +133,16 @@ internal sealed class Trainer(
             }
 
             if (!phase.Sees) continue;
-            double[] accuracies = Heads.Patches.Accuracy(weights, features.flatten(0, 1), batch.Labels);
-            foreach (PatchTask task in Enum.GetValues<PatchTask>()) Count($"patch {task.ToString().ToLowerInvariant()}", accuracies[(int)task]);
+            CountPatches(Heads.Patches.Accuracy(weights, features.flatten(0, 1), batch.Labels), Enum.GetNames<PatchTask>());
+            CountPatches(Heads.PatchSurroundings.Accuracy(weights, features.flatten(0, 1), batch.Around), Enum.GetNames<SurroundingTask>());
         }
 
         return new(counts.ToDictionary(pair => pair.Key, pair => pair.Value.Right / pair.Value.All), StringComparer.Ordinal);
+
+        void CountPatches(double[] accuracies, string[] tasks)
+        {
+            for (int task = 0; task < tasks.Length; task++) Count($"patch {tasks[task].ToLowerInvariant()}", accuracies[task]);
+        }
 
         void Count(string name, double right)
         {
