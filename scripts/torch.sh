@@ -13,3 +13,11 @@ extern "C" void _ZSt21ios_base_library_initv() { new std::ios_base::Init; }
 CODE
     echo "$PWD/$1/libios-init.so $(readlink -f "$(g++ -print-file-name=libstdc++.so.6)")"
 }
+
+# Prints what LD_PRELOAD needs besides for libtorch's MKL to use AVX2 and AVX-512 on processors that are not Intel's: it has fast kernels for both, but
+# asks who made the processor, not what it can do. $1 folder for what is built.
+mkl_preload() {
+    mkdir -p "$1"
+    echo 'int mkl_serv_intel_cpu_true(void) { return 1; } int mkl_serv_intel_cpu(void) { return 1; }' | g++ -shared -fPIC -O1 -x c - -o "$1/libmkl-kernels.so"
+    echo "$PWD/$1/libmkl-kernels.so"
+}

@@ -17,16 +17,18 @@ internal sealed class LabelHeads<TTask>(string prefix, int width, Func<TTask, in
 
     private static readonly TTask[] Tasks = Enum.GetValues<TTask>();
 
+    private readonly string[] _names = [.. Tasks.Select(task => prefix + task.ToString().ToLowerInvariant())];
+
     /// <summary>Before their names, which no checkpoint has.</summary>
     public string Prefix => prefix;
 
     /// <summary>Adds the heads.</summary>
     public void Add(NamedWeights weights)
     {
-        foreach (TTask task in Tasks)
+        for (int i = 0; i < Tasks.Length; i++)
         {
-            weights[$"{Name(task)}.weight"] = randn(classes(task), width) * 0.02f;
-            weights[$"{Name(task)}.bias"] = zeros(classes(task));
+            weights[$"{_names[i]}.weight"] = randn(classes(Tasks[i]), width) * 0.02f;
+            weights[$"{_names[i]}.bias"] = zeros(classes(Tasks[i]));
         }
     }
 
@@ -44,12 +46,13 @@ internal sealed class LabelHeads<TTask>(string prefix, int width, Func<TTask, in
     {
         Tensor sum = zeros(1);
         using Scalar one = 1, ignored = PatchLabels.Ignored;
+        Tensor[] logits = weights.Linear(_names, features);
         for (int i = 0; i < Tasks.Length; i++)
         {
             using Scalar weight = Array.IndexOf(slow, Tasks[i]) >= 0 ? SlowWeight : 1;
             Tensor asked = labels[i].ne(ignored).sum().clamp(one);
             sum = sum + (nn.functional.cross_entropy(
-                weights.Linear(Name(Tasks[i]), features), labels[i], ignore_index: PatchLabels.Ignored, reduction: nn.Reduction.Sum, label_smoothing: Smoothing) / asked * weight);
+                logits[i], labels[i], ignore_index: PatchLabels.Ignored, reduction: nn.Reduction.Sum, label_smoothing: Smoothing) / asked * weight);
         }
 
         return sum;
@@ -60,16 +63,14 @@ internal sealed class LabelHeads<TTask>(string prefix, int width, Func<TTask, in
     {
         using DisposeScope scope = NewDisposeScope();
         using Scalar ignored = PatchLabels.Ignored;
-        return [.. Tasks.Select((task, i) =>
+        Tensor[] logits = weights.Linear(_names, features);
+        return [.. Tasks.Select((_, i) =>
         {
             Tensor asked = labels[i].ne(ignored);
-            Tensor right = weights.Linear(Name(task), features).argmax(-1).eq(labels[i]).logical_and(asked);
+            Tensor right = logits[i].argmax(-1).eq(labels[i]).logical_and(asked);
             return right.sum().item<long>() / (double)Math.Max(1, asked.sum().item<long>());
         })];
-    }
-
-    private string Name(TTask task) => prefix + task.ToString().ToLowerInvariant();
-}
+    }}
 
 /// <summary>The heads of the training.</summary>
 internal static class Heads

@@ -46,7 +46,15 @@ internal sealed class NamedWeights
     public Tensor Linear(string module, Tensor x) =>
         Adapted(module, x, Product(x, this[$"{module}.weight"], Has($"{module}.bias") ? this[$"{module}.bias"] : null));
 
-    /// <summary>The same of several modules with one product, which is faster than one for each.</summary>
+    /// <summary>y = x (f W)^T + g b of a module without an adapter.</summary>
+    public Tensor Linear(string module, Tensor x, float f, float g = 1)
+    {
+        using Scalar ofWeight = f, ofBias = g;
+        Tensor bias = this[$"{module}.bias"];
+        return Product(x, this[$"{module}.weight"] * ofWeight, g == 1 ? bias : bias * ofBias);
+    }
+
+    /// <summary>What <see cref="Linear(string, Tensor)"/> gives of several modules, with one product, which is faster than one for each.</summary>
     public Tensor[] Linear(string[] modules, Tensor x)
     {
         Tensor[] weights = [.. modules.Select(module => this[$"{module}.weight"])];

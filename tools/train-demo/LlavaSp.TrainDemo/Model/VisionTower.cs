@@ -9,8 +9,7 @@ namespace LlavaSp.TrainDemo.Model;
 /// <summary>CLIP's vision tower (transformers' CLIPVisionTransformer): pre-LN, quick-GELU or GELU.</summary>
 internal static class VisionTower
 {
-    // A scalar that only a temporary holds may be collected while the native library reads it.
-    private static readonly Scalar Slope = 1.702f;
+    private const float Slope = 1.702f;
 
     /// <summary>Where LLaVA checkpoints keep it.</summary>
     public const string Prefix = "model.vision_tower.vision_tower.vision_model.";
@@ -37,8 +36,11 @@ internal static class VisionTower
         Tensor[] qkv = weights.Linear([at + "self_attn.q_proj", at + "self_attn.k_proj", at + "self_attn.v_proj"], normed);
         Tensor attention = nn.functional.scaled_dot_product_attention(Heads(qkv[0]), Heads(qkv[1]), Heads(qkv[2]));
         x = x + weights.Linear(at + "self_attn.out_proj", attention.transpose(1, 2).reshape(x.shape));
-        Tensor inner = weights.Linear(at + "mlp.fc1", weights.LayerNorm(at + "layer_norm2", x, sizes.NormEpsilon));
-        return x + weights.Linear(at + "mlp.fc2", sizes.Activation == Activation.Gelu ? nn.functional.gelu(inner) : inner * sigmoid(inner * Slope));
+        normed = weights.LayerNorm(at + "layer_norm2", x, sizes.NormEpsilon);
+        if (sizes.Activation == Activation.Gelu) return x + weights.Linear(at + "mlp.fc2", nn.functional.gelu(weights.Linear(at + "mlp.fc1", normed)));
+        // Quick GELU, h sigmoid(s h), is silu(s h) / s. Both factors go into the weights, which are few: one pass over the activations instead of three.
+        Tensor inner = weights.Linear(at + "mlp.fc1", normed, Slope, Slope);
+        return x + weights.Linear(at + "mlp.fc2", nn.functional.silu(inner), 1 / Slope);
 
         Tensor Heads(Tensor part) => weights.Operand(part.reshape(x.shape[0], x.shape[1], sizes.Heads, -1).transpose(1, 2));
     }

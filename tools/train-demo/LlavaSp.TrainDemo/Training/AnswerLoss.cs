@@ -70,21 +70,25 @@ internal sealed class AnswerLoss(NamedWeights weights, DecoderConfig decoder, Ll
         Tensor x = cat([before, images, Decoder.Embed(weights, batch.Ids)], 1);
         using Scalar behind = fixedLength;
         Tensor positions = cat([tensor(Range(fixedLength)).unsqueeze(0).expand(n, -1), batch.Positions + behind], 1);
-        Tensor hidden = Decoder.Forward(weights, decoder, x, positions, Mask(batch, fixedLength, length), gaze is null ? null : gaze.See, mentions is null ? null : mentions.See);
-        long[] rows = [.. batch.Examples.SelectMany((example, row) => example.Questions.Answers.SelectMany(
-            answer => answer.Tokens.Select((_, token) => (row * length) + fixedLength + answer.First + token)))];
-        return Decoder.Logits(weights, hidden.flatten(0, 1).index_select(0, tensor(rows)));
+        long[][] rows = [.. batch.Examples.Select(example => (long[])[.. example.Questions.Answers.SelectMany(
+            answer => answer.Tokens.Select((_, token) => fixedLength + answer.First + token))])];
+        int most = rows.Max(row => row.Length);
+        // Shorter lists go on with any row, which is then left out.
+        Tensor asked = tensor(rows.SelectMany(row => row.Concat(Enumerable.Repeat(fixedLength, most - row.Length))).ToArray(), [n, most]);
+        var packing = new Packing(fixedLength, Mask(batch, fixedLength, length), asked);
+        Tensor hidden = Decoder.Forward(weights, decoder, x, positions, packing, gaze is null ? null : gaze.See, mentions is null ? null : mentions.See);
+        long[] kept = [.. rows.SelectMany((row, picture) => row.Select((_, i) => (long)((picture * most) + i)))];
+        return Decoder.Logits(weights, hidden.flatten(0, 1).index_select(0, tensor(kept)));
     }
 
-    // [n, 1, t, t]: a token sees what is before it, of the prefix and of its own question.
+    // [n, 1, s, t]: a token behind the prefix sees the prefix, and of its own question what is before it.
     private static Tensor Mask(Batch batch, long fixedLength, long length)
     {
-        // The prefix is a segment of its own.
-        Tensor prefix = tensor(Enumerable.Repeat(-2L, (int)fixedLength).ToArray()).unsqueeze(0).expand(batch.Segments.shape[0], -1);
-        Tensor segments = cat([prefix, batch.Segments], 1);
-        Tensor same = segments.unsqueeze(2).eq(segments.unsqueeze(1));
-        Tensor inPrefix = tensor(Range(length).Select(position => position < fixedLength).ToArray()).view(1, 1, length);
-        return same.logical_or(inPrefix).logical_and(ones([length, length], ScalarType.Bool).tril()).unsqueeze(1);
+        long behind = length - fixedLength;
+        Tensor own = batch.Segments.unsqueeze(2).eq(batch.Segments.unsqueeze(1)).logical_and(ones([behind, behind], ScalarType.Bool).tril());
+        using Scalar hidden = float.NegativeInfinity;
+        Tensor shown = zeros([own.shape[0], behind, behind]).masked_fill(own.logical_not(), hidden);
+        return cat([zeros([own.shape[0], behind, fixedLength]), shown], 2).unsqueeze(1);
     }
 
     private static long[] Range(long count)

@@ -79,8 +79,8 @@ internal static class Plan
     /// <param name="share">1 for the whole training; less for trying it out.</param>
     public static IReadOnlyList<Phase> Start(double share) =>
     [
-        new("vision", Learns.Vision, Scaled(9000, share), VisionPictures, 1.5e-3, 0),
-        new("start", Learns.Start, Scaled(7500, share), StartPictures, 1.5e-3, 200_000),
+        new("vision", Learns.Vision, Scaled(6500, share), VisionPictures, 1.5e-3, 0),
+        new("start", Learns.Start, Scaled(6000, share), StartPictures, 1.5e-3, 200_000),
     ];
 
     /// <summary>The paper's two stages of one variant.</summary>
