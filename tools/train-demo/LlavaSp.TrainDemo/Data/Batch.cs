@@ -10,7 +10,7 @@ namespace LlavaSp.TrainDemo.Data;
 /// <param name="Labels">For each <see cref="PatchTask"/> [patches]; empty where patches are not asked.</param>
 /// <param name="Around">For each <see cref="SurroundingTask"/>, likewise.</param>
 /// <param name="Questions">Its questions.</param>
-internal sealed record Example(RgbImage Picture, PatchOwners Owners, long[][] Labels, long[][] Around, PackedQuestions Questions);
+internal sealed record Example(RgbImage Picture, PatchOwners Owners, Label[][] Labels, Label[][] Around, PackedQuestions Questions);
 
 /// <summary>Several scenes as tensors; n pictures, s the longest list of ids behind the picture.</summary>
 internal sealed class Batch
@@ -36,8 +36,8 @@ internal sealed class Batch
         Positions = Padded(questions => questions.Positions, 0);
         Segments = Padded(questions => questions.Segments, -1);
 
-        Tensor[] OfPatches(Func<Example, long[][]> labels) =>
-            [.. Enumerable.Range(0, labels(examples[0]).Length).Select(task => tensor(examples.SelectMany(example => labels(example)[task]).ToArray()))];
+        Label[][] OfPatches(Func<Example, Label[][]> labels) =>
+            [.. Enumerable.Range(0, labels(examples[0]).Length).Select(task => examples.SelectMany(example => labels(example)[task]).ToArray())];
 
         Tensor Padded(Func<PackedQuestions, List<long>> part, long filler) => tensor(
             examples.SelectMany(example => part(example.Questions).Concat(Enumerable.Repeat(filler, s - part(example.Questions).Count))).ToArray(), [n, s]);
@@ -48,11 +48,11 @@ internal sealed class Batch
     /// <summary>[n, 3, side, side], normalised as the runtime does.</summary>
     public Tensor Pictures { get; }
 
-    /// <summary>For each <see cref="PatchTask"/> the classes [n * patches].</summary>
-    public Tensor[] Labels { get; }
+    /// <summary>For each <see cref="PatchTask"/> labels [n * patches].</summary>
+    public Label[][] Labels { get; }
 
     /// <summary>The same for each <see cref="SurroundingTask"/>.</summary>
-    public Tensor[] Around { get; }
+    public Label[][] Around { get; }
 
     /// <summary>[n, s] each; segment -1 is padding.</summary>
     public Tensor Ids { get; }

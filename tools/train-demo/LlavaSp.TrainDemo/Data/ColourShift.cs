@@ -18,33 +18,36 @@ internal static class ColourShift
     private const float Third = 1f / 3;
 
     /// <summary>The picture without colours.</summary>
-    public static RgbImage Grey(RgbImage picture) => Map(picture, static tone =>
+    public static (RgbImage Picture, PictureColours Colours) Grey(RgbImage picture) => (Map(picture, static tone =>
     {
         float grey = (tone.R + tone.G + tone.B) * Third;
         return new Rgb(grey, grey, grey);
-    });
+    }), PictureColours.Greys);
 
     /// <summary>
     /// The picture in colours drawn by lot: turned in hue, paler or stronger, at times with light and dark exchanged. No object comes near the colour that
     /// training never shows with its shape; where none is found, the picture without colours.
     /// </summary>
-    public static RgbImage Draw(RgbImage picture, Scene scene, Random random)
+    public static (RgbImage Picture, PictureColours Colours) Draw(RgbImage picture, Scene scene, Random random)
     {
         for (int i = 0; i < Tries; i++)
         {
             Func<Rgb, Rgb> shift = Shift(random);
-            if (scene.Objects.All(item => IsApart(shift(Palette.Main(item.Colour).Times(item.Shade)), NeverWith(item.Shape)))) return Map(picture, shift);
+            if (scene.Objects.All(item => IsApart(shift(ToneOf(item)), item.Shape))) return (Map(picture, shift), PictureColours.Shifted(shift));
         }
 
         return Grey(picture);
     }
 
-    // Whether nobody would call the tone by the colour's name.
-    private static bool IsApart(Rgb tone, Colour never) => never switch
+    /// <summary>The tone that most of an object has in the world's colours.</summary>
+    public static Rgb ToneOf(SceneObject item) => Palette.Main(item.Colour).Times(item.Shade);
+
+    /// <summary>Whether nobody would call the tone by the name of the colour that training never shows with the shape.</summary>
+    public static bool IsApart(Rgb tone, Shape shape) => NeverWith(shape) switch
     {
         Colour.White => Math.Min(tone.R, Math.Min(tone.G, tone.B)) < LeastWhite,
         Colour.Black => Math.Max(tone.R, Math.Max(tone.G, tone.B)) > MostBlack,
-        _ => Chroma(tone) < LeastChroma || Math.Abs(MathF.IEEERemainder(Hue(tone) - Hue(Palette.Main(never)), 2 * MathF.PI)) > Apart,
+        Colour never => Chroma(tone) < LeastChroma || Math.Abs(MathF.IEEERemainder(Hue(tone) - Hue(Palette.Main(never)), 2 * MathF.PI)) > Apart,
     };
 
     private static Colour NeverWith(Shape shape) => Enum.GetValues<Colour>().Single(colour => Combinations.IsHeldOut(colour, shape));

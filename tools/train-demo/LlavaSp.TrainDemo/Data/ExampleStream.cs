@@ -75,14 +75,15 @@ internal sealed class ExampleStream : IDisposable
         if (taught && learns == Learns.Vision && index % MarkedEvery == 1) scene = WithMarks(scene, random);
         var owners = new PatchOwners(scene, DemoModel.Vision.PatchSize);
         RgbImage picture = SceneRenderer.Render(scene);
-        bool coloured = !taught || index % Cycle >= (learns == Learns.Vision ? OtherColoursSeen : OtherColoursAskedAbout);
+        PictureColours colours = PictureColours.World;
         // The first of them in none.
-        if (!coloured) picture = index % Cycle == 0 ? ColourShift.Grey(picture) : ColourShift.Draw(picture, scene, random);
+        if (taught && index % Cycle < (learns == Learns.Vision ? OtherColoursSeen : OtherColoursAskedAbout))
+            (picture, colours) = index % Cycle == 0 ? ColourShift.Grey(picture) : ColourShift.Draw(picture, scene, random);
         if (learns == Learns.Vision)
-            return new Example(picture, owners, PatchLabels.Of(scene, owners, coloured), PatchLabels.Around(scene, owners, coloured), PackedQuestions.None);
+            return new Example(picture, owners, PatchLabels.Of(scene, owners, colours), PatchLabels.Around(scene, owners, colours), PackedQuestions.None);
         // Each round asks about other objects; what they have in common is asked once.
         Question[] questions = [.. Enumerable.Range(0, Rounds).SelectMany(round => World.Questions(split, index, round, scene)).DistinctBy(question => question.Text)];
-        return new Example(picture, owners, [], [], packer.Pack(scene, questions, random, coloured));
+        return new Example(picture, owners, [], [], packer.Pack(scene, questions, random, colours));
     }
 
     // Something written on every object: the vision tower sees three times as many digits and letters.

@@ -35,7 +35,7 @@ internal enum MentionTask
 /// <param name="Labels">For each task.</param>
 /// <param name="Around">For each <see cref="SurroundingTask"/>.</param>
 /// <param name="Relations">For each <see cref="RelationTask"/>.</param>
-internal sealed record Mention(int At, long[] Labels, long[] Around, long[] Relations)
+internal sealed record Mention(int At, Label[] Labels, Label[] Around, Label[] Relations)
 {
     private const int MostObjects = 6;
 
@@ -54,29 +54,29 @@ internal sealed record Mention(int At, long[] Labels, long[] Around, long[] Rela
     /// <param name="words">Their words, one for each token.</param>
     /// <param name="offset">Place of the first.</param>
     /// <param name="scene">The scene.</param>
-    /// <param name="coloured">Whether its picture shows its colours.</param>
-    public static IEnumerable<Mention> Of(IReadOnlyList<string> words, int offset, Scene scene, bool coloured)
+    /// <param name="colours">The picture's colours.</param>
+    public static IEnumerable<Mention> Of(IReadOnlyList<string> words, int offset, Scene scene, PictureColours colours)
     {
         SceneObject[]? before = null;
         foreach (var (_, noun, fits) in NamedObjects.In(words))
         {
             SceneObject[] fitting = [.. scene.Objects.Where(fits)];
-            var labels = new long[Enum.GetValues<MentionTask>().Length];
-            Array.Fill(labels, PatchLabels.Ignored);
+            var labels = new Label[Enum.GetValues<MentionTask>().Length];
+            Array.Fill(labels, Label.None);
             labels[(int)MentionTask.Count] = fitting.Length;
             SceneObject? single = fitting.Length == 1 ? fitting[0] : null;
-            if (single is not null) Describe(labels, single, coloured);
-            yield return new Mention(offset + noun, labels, Surroundings.Of(single, scene, coloured), Relation.Of(before, fitting));
+            if (single is not null) Describe(labels, single, colours);
+            yield return new Mention(offset + noun, labels, Surroundings.Of(single, scene, colours), Relation.Of(before, fitting));
             before = fitting;
         }
     }
 
-    private static void Describe(long[] labels, SceneObject item, bool coloured)
+    private static void Describe(Label[] labels, SceneObject item, PictureColours colours)
     {
         labels[(int)MentionTask.X] = PatchLabels.PlaceOf(item.X);
         labels[(int)MentionTask.Y] = PatchLabels.PlaceOf(item.Y);
-        if (coloured) labels[(int)MentionTask.Colour] = (int)item.Colour;
-        labels[(int)MentionTask.Shape] = (int)item.Shape;
+        labels[(int)MentionTask.Colour] = colours.ColourOf(item);
+        labels[(int)MentionTask.Shape] = colours.ShapeOf(item);
         labels[(int)MentionTask.Size] = (int)item.Size;
         if (item.ShowsTexture) labels[(int)MentionTask.Texture] = (int)item.Texture;
         labels[(int)MentionTask.Mark] = PatchLabels.MarkOf(item);

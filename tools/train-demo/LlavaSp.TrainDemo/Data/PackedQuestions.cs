@@ -24,7 +24,8 @@ internal sealed record PackedQuestions(List<long> Ids, List<long> Positions, Lis
 /// <param name="Question">The question.</param>
 /// <param name="First">Place in <see cref="PackedQuestions.Ids"/> whose next token is the answer's first.</param>
 /// <param name="Tokens">The answer's ids, the end token included.</param>
-internal sealed record PackedAnswer(Question Question, int First, long[] Tokens);
+/// <param name="Never">For each of them the ids that training never shows in its place, whatever the picture shows.</param>
+internal sealed record PackedAnswer(Question Question, int First, long[] Tokens, long[][] Never);
 
 /// <summary>Packs questions by the template with which the runtime asks.</summary>
 internal sealed class QuestionPacker(LlavaTokenizer tokenizer)
@@ -54,15 +55,15 @@ internal sealed class QuestionPacker(LlavaTokenizer tokenizer)
     /// <param name="scene">The scene.</param>
     /// <param name="questions">Its questions.</param>
     /// <param name="random">Draws.</param>
-    /// <param name="coloured">Whether its picture shows its colours; else nothing is asked or said of them.</param>
-    public PackedQuestions Pack(Scene scene, IReadOnlyList<Question> questions, Random random, bool coloured)
+    /// <param name="colours">The picture's colours: where they are not the world's, nothing is asked or said of them.</param>
+    public PackedQuestions Pack(Scene scene, IReadOnlyList<Question> questions, Random random, PictureColours colours)
     {
-        Question[] mixed = [.. questions.Where(question => coloured || !(NamedObjects.SayColours(question.Text) || NamedObjects.SayColours(question.Answer)))];
+        Question[] mixed = [.. questions.Where(question => colours.AreSaid || !(NamedObjects.SayColours(question.Text) || NamedObjects.SayColours(question.Answer)))];
         random.Shuffle(mixed);
-        return PackAll(scene, [.. mixed.GroupBy(question => question.Family).SelectMany(family => family.Take(Most[family.Key]))], coloured);
+        return PackAll(scene, [.. mixed.GroupBy(question => question.Family).SelectMany(family => family.Take(Most[family.Key]))], colours);
     }
 
-    private PackedQuestions PackAll(Scene scene, IReadOnlyList<Question> questions, bool coloured)
+    private PackedQuestions PackAll(Scene scene, IReadOnlyList<Question> questions, PictureColours colours)
     {
         var packed = new PackedQuestions([], [], [], [], [], []);
         for (int segment = 0; segment < questions.Count; segment++)
@@ -71,9 +72,12 @@ internal sealed class QuestionPacker(LlavaTokenizer tokenizer)
             long[] asked = BehindPicture(Encode(tokenizer, question.Text, null)), whole = BehindPicture(Encode(tokenizer, question.Text, question.Answer));
             if (!whole.AsSpan().StartsWith(asked)) throw new InvalidOperationException($"the answer changes the question's tokens: {question.Text} {question.Answer}");
             string[] words = [.. whole.Select(id => tokenizer.TokenText((int)id).Trim('\u2581', ' '))];
-            packed.Gazes.AddRange(Gaze.Of(words, asked.Length, packed.Ids.Count, scene));
-            packed.Mentions.AddRange(Mention.Of(words, packed.Ids.Count, scene, coloured));
-            packed.Answers.Add(new PackedAnswer(question, packed.Ids.Count + asked.Length - 1, whole[asked.Length..]));
+            Gaze[] gazes = [.. Gaze.Of(words, asked.Length, packed.Ids.Count, scene)];
+            packed.Gazes.AddRange(gazes);
+            packed.Mentions.AddRange(Mention.Of(words, packed.Ids.Count, scene, colours));
+            int first = packed.Ids.Count + asked.Length - 1;
+            long[] tokens = whole[asked.Length..];
+            packed.Answers.Add(new PackedAnswer(question, first, tokens, [.. tokens.Select((token, i) => Never(token, gazes.FirstOrDefault(gaze => gaze.Answers && gaze.At == first + i)))]));
             for (int i = 0; i < whole.Length - 1; i++)
             {
                 packed.Ids.Add(whole[i]);
@@ -83,6 +87,17 @@ internal sealed class QuestionPacker(LlavaTokenizer tokenizer)
         }
 
         return packed;
+
+        // Of a colour or shape that is said of a single object, or of several that are alike.
+        long[] Never(long token, Gaze? gaze)
+        {
+            if (gaze is null || gaze.Objects.Length == 0) return [];
+            SceneObject[] objects = [.. gaze.Objects.Select(item => scene.Objects[item])];
+            long bits = Array.IndexOf(Kinds[0], token) >= 0 ? Common(colours.ColoursNeverLike) : Array.IndexOf(Kinds[1], token) >= 0 ? Common(colours.ShapesNeverLike) : 0;
+            return [.. Kinds[Array.IndexOf(Kinds[0], token) >= 0 ? 0 : 1].Where((_, i) => (bits & (1L << i)) != 0)];
+
+            long Common(Func<SceneObject, long> never) => objects.Aggregate(-1L, (sum, item) => sum & never(item));
+        }
     }
 
     private static long[] IdsOf(LlavaTokenizer tokenizer, IEnumerable<string> words)

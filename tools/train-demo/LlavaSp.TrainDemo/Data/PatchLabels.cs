@@ -38,9 +38,6 @@ internal enum PatchTask
 /// </summary>
 internal static class PatchLabels
 {
-    /// <summary>A patch that a task has no right answer for.</summary>
-    public const long Ignored = -100;
-
     // Places along an edge that are told apart.
     private const int Places = 12;
 
@@ -61,15 +58,15 @@ internal static class PatchLabels
     /// <summary>Labels [tasks, grid * grid].</summary>
     /// <param name="scene">The scene.</param>
     /// <param name="owners">Which object each patch shows.</param>
-    /// <param name="coloured">Whether the picture shows the scene's colours; else nothing is asked of them.</param>
-    public static long[][] Of(Scene scene, PatchOwners owners, bool coloured)
+    /// <param name="colours">The picture's colours.</param>
+    public static Label[][] Of(Scene scene, PatchOwners owners, PictureColours colours)
     {
         int grid = owners.Grid;
-        long[][] labels = [.. Enum.GetValues<PatchTask>().Select(_ => new long[owners.Count])];
+        Label[][] labels = [.. Enum.GetValues<PatchTask>().Select(_ => new Label[owners.Count])];
         for (int cell = 0; cell < owners.Count; cell++)
-            Set(labels, cell, owners[cell] >= 0 ? scene.Objects[owners[cell]] : null, owners[cell] == PatchOwners.Nobody);
+            Set(labels, cell, owners[cell] >= 0 ? scene.Objects[owners[cell]] : null, owners[cell] == PatchOwners.Nobody, colours);
 
-        Array.Fill(labels[(int)PatchTask.Glyph], Ignored);
+        Array.Fill(labels[(int)PatchTask.Glyph], Label.None);
         foreach (SceneObject item in scene.Objects)
         {
             labels[(int)PatchTask.Centre][((int)(item.Y * grid) * grid) + (int)(item.X * grid)] = 1;
@@ -77,28 +74,28 @@ internal static class PatchLabels
             foreach (int cell in owners.UnderMark(item)) labels[(int)PatchTask.Glyph][cell] = MarkOf(item);
         }
 
-        if (!coloured) Array.Fill(labels[(int)PatchTask.Colour], Ignored);
+        if (!colours.AreSaid) Array.Fill(labels[(int)PatchTask.Colour], Label.None);
         return labels;
     }
 
     /// <summary>What is around the object that each patch shows, [tasks, grid * grid].</summary>
     /// <inheritdoc cref="Of"/>
-    public static long[][] Around(Scene scene, PatchOwners owners, bool coloured)
+    public static Label[][] Around(Scene scene, PatchOwners owners, PictureColours colours)
     {
-        long[] none = Surroundings.Of(null, scene, coloured);
-        long[][] ofObjects = [.. scene.Objects.Select(item => Surroundings.Of(item, scene, coloured))];
+        Label[] none = Surroundings.Of(null, scene, colours);
+        Label[][] ofObjects = [.. scene.Objects.Select(item => Surroundings.Of(item, scene, colours))];
         return [.. none.Select((_, task) => Enumerable.Range(0, owners.Count).Select(cell => (owners[cell] >= 0 ? ofObjects[owners[cell]] : none)[task]).ToArray())];
     }
 
-    private static void Set(long[][] labels, int cell, SceneObject? item, bool empty)
+    private static void Set(Label[][] labels, int cell, SceneObject? item, bool empty, PictureColours colours)
     {
-        labels[(int)PatchTask.Colour][cell] = item is not null ? (int)item.Colour + 1 : empty ? 0 : Ignored;
-        labels[(int)PatchTask.Shape][cell] = item is not null ? (int)item.Shape : Ignored;
-        labels[(int)PatchTask.Size][cell] = item is not null ? (int)item.Size : Ignored;
-        labels[(int)PatchTask.Texture][cell] = item is { ShowsTexture: true } ? (int)item.Texture : Ignored;
-        labels[(int)PatchTask.Mark][cell] = item is not null ? MarkOf(item) : Ignored;
-        labels[(int)PatchTask.X][cell] = item is not null ? PlaceOf(item.X) : Ignored;
-        labels[(int)PatchTask.Y][cell] = item is not null ? PlaceOf(item.Y) : Ignored;
+        labels[(int)PatchTask.Colour][cell] = item is not null ? colours.ColourOf(item, 1) : empty ? 0 : Label.None;
+        labels[(int)PatchTask.Shape][cell] = item is not null ? colours.ShapeOf(item) : Label.None;
+        labels[(int)PatchTask.Size][cell] = item is not null ? (int)item.Size : Label.None;
+        labels[(int)PatchTask.Texture][cell] = item is { ShowsTexture: true } ? (int)item.Texture : Label.None;
+        labels[(int)PatchTask.Mark][cell] = item is not null ? MarkOf(item) : Label.None;
+        labels[(int)PatchTask.X][cell] = item is not null ? PlaceOf(item.X) : Label.None;
+        labels[(int)PatchTask.Y][cell] = item is not null ? PlaceOf(item.Y) : Label.None;
     }
 
     /// <summary>Class of a place along an edge, given as a share of it.</summary>

@@ -27,10 +27,10 @@ internal static class Relation
     /// <summary>Labels for each task; what is neither is ignored, and all but the number where one of the two is not a single object.</summary>
     /// <param name="before">The objects that were named before; null where none was.</param>
     /// <param name="named">The objects.</param>
-    public static long[] Of(SceneObject[]? before, SceneObject[] named)
+    public static Label[] Of(SceneObject[]? before, SceneObject[] named)
     {
-        var labels = new long[Enum.GetValues<RelationTask>().Length];
-        Array.Fill(labels, PatchLabels.Ignored);
+        var labels = new Label[Enum.GetValues<RelationTask>().Length];
+        Array.Fill(labels, Label.None);
         if (before is null) return labels;
         if (before.Length != named.Length) labels[(int)RelationTask.Count] = before.Length > named.Length ? 1 : 0;
         if (before.Length != 1 || named.Length != 1 || ReferenceEquals(before[0], named[0])) return labels;

@@ -52,39 +52,37 @@ internal static class Surroundings
     /// <summary>Labels for each task, of which what is close to call is ignored; all are where there is no object.</summary>
     /// <param name="item">The object; null for none.</param>
     /// <param name="scene">The scene.</param>
-    /// <param name="coloured">Whether the picture shows the scene's colours; else they are ignored.</param>
-    public static long[] Of(SceneObject? item, Scene scene, bool coloured)
+    /// <param name="colours">The picture's colours.</param>
+    public static Label[] Of(SceneObject? item, Scene scene, PictureColours colours)
     {
-        var labels = new long[Enum.GetValues<SurroundingTask>().Length];
-        Array.Fill(labels, PatchLabels.Ignored);
+        var labels = new Label[Enum.GetValues<SurroundingTask>().Length];
+        Array.Fill(labels, Label.None);
         if (item is null) return labels;
         SceneObject[] others = [.. scene.Objects.Where(other => !ReferenceEquals(other, item))];
-        labels[(int)SurroundingTask.SameColour] = others.Count(other => other.Colour == item.Colour);
+        if (colours.AreSaid) labels[(int)SurroundingTask.SameColour] = others.Count(other => other.Colour == item.Colour);
         labels[(int)SurroundingTask.SameShape] = others.Count(other => other.Shape == item.Shape);
-        SetOrder(labels, item, others);
-        SetNearest(labels, item, others);
-        if (coloured) return labels;
-        labels[(int)SurroundingTask.NextColour] = labels[(int)SurroundingTask.NearColour] = labels[(int)SurroundingTask.SameColour] = PatchLabels.Ignored;
+        SetOrder(labels, item, others, colours);
+        SetNearest(labels, item, others, colours);
         return labels;
     }
 
-    private static void SetOrder(long[] labels, SceneObject item, SceneObject[] others)
+    private static void SetOrder(Label[] labels, SceneObject item, SceneObject[] others, PictureColours colours)
     {
         if (Array.Exists(others, other => Math.Abs(other.X - item.X) < Apart)) return;
         SceneObject[] right = [.. others.Where(other => other.X > item.X).OrderBy(other => other.X)];
         labels[(int)SurroundingTask.FromLeft] = others.Length - right.Length;
         labels[(int)SurroundingTask.FromRight] = right.Length;
         if (right.Length > 1 && right[1].X - right[0].X < Apart) return;
-        labels[(int)SurroundingTask.NextColour] = right.Length == 0 ? 0 : (int)right[0].Colour + 1;
-        labels[(int)SurroundingTask.NextShape] = right.Length == 0 ? 0 : (int)right[0].Shape + 1;
+        labels[(int)SurroundingTask.NextColour] = right.Length > 0 ? colours.ColourOf(right[0], 1) : colours.AreSaid ? 0 : Label.None;
+        labels[(int)SurroundingTask.NextShape] = right.Length > 0 ? colours.ShapeOf(right[0], 1) : 0;
     }
 
-    private static void SetNearest(long[] labels, SceneObject item, SceneObject[] others)
+    private static void SetNearest(Label[] labels, SceneObject item, SceneObject[] others, PictureColours colours)
     {
         SceneObject[] near = [.. others.OrderBy(Distance)];
         if (near.Length == 0 || (near.Length > 1 && Distance(near[1]) < NearestRatio * Distance(near[0]))) return;
-        labels[(int)SurroundingTask.NearColour] = (int)near[0].Colour;
-        labels[(int)SurroundingTask.NearShape] = (int)near[0].Shape;
+        labels[(int)SurroundingTask.NearColour] = colours.ColourOf(near[0]);
+        labels[(int)SurroundingTask.NearShape] = colours.ShapeOf(near[0]);
 
         float Distance(SceneObject other) => MathF.Sqrt(((other.X - item.X) * (other.X - item.X)) + ((other.Y - item.Y) * (other.Y - item.Y)));
     }

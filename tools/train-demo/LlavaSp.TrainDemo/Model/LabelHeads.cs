@@ -1,3 +1,4 @@
+using System.Numerics;
 using LlavaSp.TrainDemo.Data;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -42,32 +43,50 @@ internal sealed class LabelHeads<TTask>(string prefix, int width, Func<TTask, in
     /// <param name="weights">The model.</param>
     /// <param name="features">[m, width].</param>
     /// <param name="labels">For each task [m].</param>
-    public Tensor Loss(NamedWeights weights, Tensor features, IReadOnlyList<Tensor> labels)
+    public Tensor Loss(NamedWeights weights, Tensor features, Label[][] labels)
     {
         Tensor sum = zeros(1);
-        using Scalar one = 1, ignored = PatchLabels.Ignored;
         Tensor[] logits = weights.Linear(_names, features);
         for (int i = 0; i < Tasks.Length; i++)
         {
-            using Scalar weight = Array.IndexOf(slow, Tasks[i]) >= 0 ? SlowWeight : 1;
-            Tensor asked = labels[i].ne(ignored).sum().clamp(one);
-            sum = sum + (nn.functional.cross_entropy(
-                logits[i], labels[i], ignore_index: PatchLabels.Ignored, reduction: nn.Reduction.Sum, label_smoothing: Smoothing) / asked * weight);
+            int asked = labels[i].Count(static label => label.Class != Label.Ignored);
+            using Scalar weight = (Array.IndexOf(slow, Tasks[i]) >= 0 ? SlowWeight : 1) / Math.Max(1, asked);
+            sum = sum + (Entropy(logits[i], labels[i]) * weight);
         }
 
         return sum;
     }
 
+    // Summed over those asked. A part of each target is spread over the classes, of which those never shown there are none.
+    private static Tensor Entropy(Tensor logits, Label[] labels)
+    {
+        Tensor classes = tensor(labels.Select(static label => label.Class).ToArray());
+        if (!Array.Exists(labels, static label => label.Never != 0))
+            return nn.functional.cross_entropy(logits, classes, ignore_index: Label.Ignored, reduction: nn.Reduction.Sum, label_smoothing: Smoothing);
+        long count = logits.shape[1];
+        Tensor bits = tensor(Enumerable.Range(0, (int)count).Select(static i => 1L << i).ToArray());
+        Tensor never = tensor(labels.Select(static label => label.Never).ToArray()).unsqueeze(1).bitwise_and(bits);
+        using Scalar none = 0, least = float.MinValue, smoothing = Smoothing, rest = 1 - Smoothing;
+        never = never.ne(none);
+        Tensor shares = nn.functional.log_softmax(logits.masked_fill(never, least), -1);
+        // [m] each, 0 where nothing is asked.
+        Tensor asked = tensor(labels.Select(static label => label.Class == Label.Ignored ? 0f : -1f).ToArray());
+        Tensor spread = tensor(labels.Select(label => label.Class == Label.Ignored ? 0f : -1f / (count - BitOperations.PopCount((ulong)label.Never))).ToArray());
+        shares = shares.masked_fill(never, none);
+        Tensor right = shares.gather(1, classes.clamp_min(none).unsqueeze(1)).squeeze(1);
+        return ((right * asked).sum() * rest) + ((shares.sum(-1) * spread).sum() * smoothing);
+    }
+
     /// <summary>Share of those with an answer that are right, for each task.</summary>
-    public double[] Accuracy(NamedWeights weights, Tensor features, IReadOnlyList<Tensor> labels)
+    public double[] Accuracy(NamedWeights weights, Tensor features, Label[][] labels)
     {
         using DisposeScope scope = NewDisposeScope();
-        using Scalar ignored = PatchLabels.Ignored;
+        using Scalar ignored = Label.Ignored;
         Tensor[] logits = weights.Linear(_names, features);
         return [.. Tasks.Select((_, i) =>
         {
-            Tensor asked = labels[i].ne(ignored);
-            Tensor right = logits[i].argmax(-1).eq(labels[i]).logical_and(asked);
+            Tensor classes = tensor(labels[i].Select(static label => label.Class).ToArray()), asked = classes.ne(ignored);
+            Tensor right = logits[i].argmax(-1).eq(classes).logical_and(asked);
             return right.sum().item<long>() / (double)Math.Max(1, asked.sum().item<long>());
         })];
     }}

@@ -27,20 +27,26 @@ internal sealed class AnswerLoss(NamedWeights weights, DecoderConfig decoder, Ll
         Tensor logits = Logits(batch, images, gaze, mentions);
         PackedAnswer[] answers = [.. batch.Examples.SelectMany(example => example.Questions.Answers)];
         Tensor share = tensor(answers.SelectMany(answer => answer.Tokens.Select(_ => (float)(1 / Math.Sqrt(answer.Tokens.Length)))).ToArray());
-        return ((Entropy(logits, [.. answers.SelectMany(answer => answer.Tokens)]) * share).sum() / share.sum(), gaze?.Value, mentions?.Value);
+        return ((Entropy(logits, [.. answers.SelectMany(answer => answer.Tokens)], [.. answers.SelectMany(answer => answer.Never)]) * share).sum() / share.sum(), gaze?.Value, mentions?.Value);
     }
 
-    // [m] of logits [m, vocabulary]. A colour is to be a little likely in place of each colour, a shape of each shape: else words that training never shows
-    // one behind the other are ruled out, whatever the picture shows.
-    private Tensor Entropy(Tensor logits, long[] targets)
+    // [m] of logits [m, vocabulary] and of the ids that are never shown in their places, which are left out of the choice. A colour is to be a little likely
+    // in place of each colour, a shape of each shape: else words that training never shows one behind the other are ruled out, whatever the picture shows.
+    private Tensor Entropy(Tensor logits, long[] targets, long[][] never)
     {
-        Tensor shares = nn.functional.log_softmax(logits, -1);
-        using Scalar minus = -1;
+        using Scalar minus = -1, none = 0, least = float.MinValue;
+        var left = new bool[targets.Length, logits.shape[1]];
+        for (int i = 0; i < targets.Length; i++)
+            foreach (long id in never[i]) left[i, id] = true;
+        Tensor leftOut = tensor(left);
+        Tensor shares = nn.functional.log_softmax(logits.masked_fill(leftOut, least), -1);
         Tensor loss = shares.gather(1, tensor(targets).unsqueeze(1)).squeeze(1) * minus;
+        shares = shares.masked_fill(leftOut, none);
         foreach (long[] kind in packer.Kinds)
         {
             Tensor smoothing = tensor(targets.Select(target => Array.IndexOf(kind, target) >= 0 ? Smoothing : 0).ToArray());
-            Tensor others = shares.index_select(1, tensor(kind)).mean([1]) * minus;
+            Tensor spread = tensor(never.Select(ids => -1f / (kind.Length - ids.Count(id => Array.IndexOf(kind, id) >= 0))).ToArray());
+            Tensor others = shares.index_select(1, tensor(kind)).sum([1]) * spread;
             loss = loss + (smoothing * (others - loss));
         }
 

@@ -28,7 +28,7 @@ internal sealed class MentionLoss(NamedWeights weights, Batch batch, long behind
         else if (layer == GazeLoss.NounLayer + 1) _losses.Add(Loss(hidden, Heads.Relations, static mention => mention.Relations).MoveToOuterDisposeScope());
     }
 
-    private Tensor Loss<TTask>(Tensor hidden, LabelHeads<TTask> heads, Func<Mention, long[]> labelsOf) where TTask : struct, Enum
+    private Tensor Loss<TTask>(Tensor hidden, LabelHeads<TTask> heads, Func<Mention, Label[]> labelsOf) where TTask : struct, Enum
     {
         long length = hidden.shape[1];
         var mentions = batch.Examples.SelectMany((example, picture) => example.Questions.Mentions
@@ -36,7 +36,7 @@ internal sealed class MentionLoss(NamedWeights weights, Batch batch, long behind
         Tensor at = hidden.flatten(0, 1).index_select(0, tensor(mentions.Select(mention => mention.Row).ToArray()));
         using Scalar epsilon = 1e-5;
         Tensor normed = at * rsqrt((at * at).mean([-1], true) + epsilon);
-        Tensor[] labels = [.. Enumerable.Range(0, Enum.GetValues<TTask>().Length).Select(task => tensor(mentions.Select(mention => mention.Labels[task]).ToArray()))];
+        Label[][] labels = [.. Enumerable.Range(0, Enum.GetValues<TTask>().Length).Select(task => mentions.Select(mention => mention.Labels[task]).ToArray())];
         return heads.Loss(weights, normed, labels);
     }
 }

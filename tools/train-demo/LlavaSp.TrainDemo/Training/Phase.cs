@@ -79,7 +79,7 @@ internal static class Plan
     /// <param name="share">1 for the whole training; less for trying it out.</param>
     public static IReadOnlyList<Phase> Start(double share) =>
     [
-        new("vision", Learns.Vision, Scaled(6500, share), VisionPictures, 1.5e-3, 0),
+        new("vision", Learns.Vision, Scaled(5500, share), VisionPictures, 1.5e-3, 0),
         new("start", Learns.Start, Scaled(6000, share), StartPictures, 1.5e-3, 200_000),
     ];
 
