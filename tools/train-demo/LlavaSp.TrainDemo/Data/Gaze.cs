@@ -20,15 +20,18 @@ internal sealed record Gaze(int At, bool Answers, int[] Objects)
     {
         var named = NamedObjects.In([.. words.Take(asked)]).Select(phrase => (phrase.Noun, Objects: Matching(phrase.Fits))).Where(phrase => phrase.Objects.Length > 0).ToList();
         foreach (var (noun, objects) in named) yield return new Gaze(offset + noun, false, objects);
+        int[] all = [.. named.SelectMany(phrase => phrase.Objects).Distinct()];
         bool said = false;
         foreach (var (first, noun, fits) in NamedObjects.In([.. words.Skip(asked)]))
         {
             said = true;
+            // Of those it fits, the ones that were asked about: "star" is said of one, even where there are two.
+            int[] objects = Matching(fits), meant = [.. objects.Intersect(all)];
+            if (meant.Length > 0) objects = meant;
             // Each word is predicted at the place before it.
-            for (int word = first; word <= noun; word++) yield return new Gaze(offset + asked + word - 1, true, Matching(fits));
+            for (int word = first; word <= noun; word++) yield return new Gaze(offset + asked + word - 1, true, objects);
         }
 
-        int[] all = [.. named.SelectMany(phrase => phrase.Objects).Distinct()];
         if (!said && all.Length > 0) yield return new Gaze(offset + asked - 1, true, all);
 
         int[] Matching(Func<SceneObject, bool> fits) => [.. Enumerable.Range(0, scene.Objects.Count).Where(i => fits(scene.Objects[i]))];

@@ -88,15 +88,20 @@ internal sealed class QuestionPacker(LlavaTokenizer tokenizer)
 
         return packed;
 
-        // Of a colour or shape that is said of a single object, or of several that are alike.
+        // Of a colour or shape that is said of an object, or of several for all of which the same is never shown.
         long[] Never(long token, Gaze? gaze)
         {
             if (gaze is null || gaze.Objects.Length == 0) return [];
             SceneObject[] objects = [.. gaze.Objects.Select(item => scene.Objects[item])];
-            long bits = Array.IndexOf(Kinds[0], token) >= 0 ? Common(colours.ColoursNeverLike) : Array.IndexOf(Kinds[1], token) >= 0 ? Common(colours.ShapesNeverLike) : 0;
-            return [.. Kinds[Array.IndexOf(Kinds[0], token) >= 0 ? 0 : 1].Where((_, i) => (bits & (1L << i)) != 0)];
+            int colour = Array.IndexOf(Kinds[0], token), shape = Array.IndexOf(Kinds[1], token);
+            if (colour >= 0 && Array.TrueForAll(objects, item => (int)item.Colour == colour)) return Common(Kinds[0], colours.ColoursNeverLike);
+            return shape >= 0 && Array.TrueForAll(objects, item => (int)item.Shape == shape) ? Common(Kinds[1], colours.ShapesNeverLike) : [];
 
-            long Common(Func<SceneObject, long> never) => objects.Aggregate(-1L, (sum, item) => sum & never(item));
+            long[] Common(long[] kind, Func<SceneObject, long> never)
+            {
+                long bits = objects.Aggregate(-1L, (sum, item) => sum & never(item));
+                return [.. kind.Where((_, i) => (bits & (1L << i)) != 0)];
+            }
         }
     }
 

@@ -79,8 +79,8 @@ internal static class Plan
     /// <param name="share">1 for the whole training; less for trying it out.</param>
     public static IReadOnlyList<Phase> Start(double share) =>
     [
-        new("vision", Learns.Vision, Scaled(5500, share), VisionPictures, 1.5e-3, 0),
-        new("start", Learns.Start, Scaled(6000, share), StartPictures, 1.5e-3, 200_000),
+        new("vision", Learns.Vision, Scaled(6500, share), VisionPictures, 1.5e-3, 0),
+        new("start", Learns.Start, Scaled(6500, share), StartPictures, 1.5e-3, 200_000),
     ];
 
     /// <summary>The paper's two stages of one variant.</summary>
@@ -89,8 +89,8 @@ internal static class Plan
         string name = variant?.ToString().ToLowerInvariant() ?? "none";
         return
         [
-            new($"{name}-stage1", Learns.Between, Scaled(150, share), Pictures, 1e-3, 300_000),
-            new($"{name}-stage2", Learns.Adapters, Scaled(400, share), Pictures, 1e-3, 400_000),
+            new($"{name}-stage1", Learns.Between, Scaled(100, share), Pictures, 1e-3, 300_000),
+            new($"{name}-stage2", Learns.Adapters, Scaled(300, share), Pictures, 1e-3, 400_000),
         ];
     }
 
