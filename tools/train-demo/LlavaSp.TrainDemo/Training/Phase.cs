@@ -80,7 +80,7 @@ internal static class Plan
     public static IReadOnlyList<Phase> Start(double share) =>
     [
         new("vision", Learns.Vision, Scaled(6500, share), VisionPictures, 1.5e-3, 0),
-        new("start", Learns.Start, Scaled(6500, share), StartPictures, 1.5e-3, 200_000),
+        new("start", Learns.Start, Scaled(7000, share), StartPictures, 1.5e-3, 200_000),
     ];
 
     /// <summary>The paper's two stages of one variant.</summary>
