@@ -10,6 +10,19 @@ namespace LlavaSp.TrainDemo.Model;
 /// <param name="Rows">Of which tokens hidden states are wanted: [n, rows], int64, all of them behind the prefix.</param>
 internal readonly record struct Packing(long Prefix, Tensor Mask, Tensor Rows)
 {
+    /// <summary>A token behind the prefix sees the prefix, and of its own question what is before it.</summary>
+    /// <param name="prefix">Tokens before the questions.</param>
+    /// <param name="segments">Which question each token behind them belongs to, [n, t - prefix].</param>
+    /// <param name="rows">Of which tokens hidden states are wanted.</param>
+    public static Packing Of(long prefix, Tensor segments, Tensor rows)
+    {
+        long n = segments.shape[0], behind = segments.shape[1];
+        using Scalar hidden = float.NegativeInfinity;
+        Tensor own = segments.unsqueeze(2).eq(segments.unsqueeze(1)).logical_and(ones([behind, behind], ScalarType.Bool).tril());
+        Tensor ofQuestions = zeros([n, behind, behind]).masked_fill(own.logical_not(), hidden);
+        return new Packing(prefix, cat([zeros([n, behind, prefix]), ofQuestions], 2).unsqueeze(1), rows);
+    }
+
     /// <summary>The rows [n, rows, width] of x [n, t, width].</summary>
     public Tensor Take(Tensor x) => Take(x, Rows);
 

@@ -109,13 +109,27 @@ internal static class OracleCommand
         same &= Same("a.image_features", images[0]);
         Tensor embeddings = net.Splice(ids, images);
         same &= Same("inputs_embeds", embeddings[0]);
-        Tensor hidden = Decoder.Forward(weights, sizes.Decoder, embeddings, arange(embeddings.shape[1], int64).unsqueeze(0), null);
-        return Same("logits", Decoder.Logits(weights, hidden)[0]) && same;
+        long length = embeddings.shape[1];
+        Tensor hidden = Decoder.Forward(weights, sizes.Decoder, embeddings, arange(length, int64).unsqueeze(0), null);
+        same &= Same("logits", Decoder.Logits(weights, hidden)[0]);
+        return SameTwice() && same;
+
+        // As training packs questions: what is behind the picture twice, one behind the other. Neither sees the other, and both end as the engine does.
+        bool SameTwice()
+        {
+            long prefix = Array.IndexOf(ids, ImageToken.Id) + images.shape[1], behind = length - prefix;
+            Tensor segments = cat([zeros([1, behind], int64), ones([1, behind], int64)], 1), places = arange(length, int64);
+            var packing = Packing.Of(prefix, segments, tensor(new[] { length - 1, length + behind - 1 }, [1, 2]));
+            Tensor packed = Decoder.Forward(
+                weights, sizes.Decoder, cat([embeddings, embeddings.narrow(1, prefix, behind)], 1), cat([places, places.narrow(0, prefix, behind)], 0).unsqueeze(0), packing);
+            return Agree("packed", StoredWeights.Read(trace, "logits").narrow(0, length - 1, 1).expand(2, -1), Decoder.Logits(weights, packed)[0]);
+        }
+
+        bool Same(string name, Tensor expected) => Agree(name, StoredWeights.Read(trace, name), expected);
 
         // Also false where either has a NaN or the shapes differ.
-        bool Same(string name, Tensor expected)
+        static bool Agree(string name, Tensor actual, Tensor expected)
         {
-            Tensor actual = StoredWeights.Read(trace, name);
             bool shapes = actual.shape.AsSpan().SequenceEqual(expected.shape);
             double error = shapes ? ((actual - expected).abs().max() / expected.abs().max()).item<float>() : double.NaN;
             bool good = error <= Tolerance;

@@ -71,7 +71,7 @@ internal sealed class AnswerLoss(NamedWeights weights, DecoderConfig decoder, Ll
     // [all tokens of all answers, vocabulary]: nothing else is predicted.
     private Tensor Logits(Batch batch, Tensor images, GazeLoss? gaze, MentionLoss? mentions)
     {
-        long n = images.shape[0], fixedLength = packer.Prefix.Length + images.shape[1], length = fixedLength + batch.Ids.shape[1];
+        long n = images.shape[0], fixedLength = packer.Prefix.Length + images.shape[1];
         Tensor before = Decoder.Embed(weights, tensor(packer.Prefix)).unsqueeze(0).expand(n, -1, -1);
         Tensor x = cat([before, images, Decoder.Embed(weights, batch.Ids)], 1);
         using Scalar behind = fixedLength;
@@ -81,20 +81,10 @@ internal sealed class AnswerLoss(NamedWeights weights, DecoderConfig decoder, Ll
         int most = rows.Max(row => row.Length);
         // Shorter lists go on with any row, which is then left out.
         Tensor asked = tensor(rows.SelectMany(row => row.Concat(Enumerable.Repeat(fixedLength, most - row.Length))).ToArray(), [n, most]);
-        var packing = new Packing(fixedLength, Mask(batch, fixedLength, length), asked);
+        var packing = Packing.Of(fixedLength, batch.Segments, asked);
         Tensor hidden = Decoder.Forward(weights, decoder, x, positions, packing, gaze is null ? null : gaze.See, mentions is null ? null : mentions.See);
         long[] kept = [.. rows.SelectMany((row, picture) => row.Select((_, i) => (long)((picture * most) + i)))];
         return Decoder.Logits(weights, hidden.flatten(0, 1).index_select(0, tensor(kept)));
-    }
-
-    // [n, 1, s, t]: a token behind the prefix sees the prefix, and of its own question what is before it.
-    private static Tensor Mask(Batch batch, long fixedLength, long length)
-    {
-        long behind = length - fixedLength;
-        Tensor own = batch.Segments.unsqueeze(2).eq(batch.Segments.unsqueeze(1)).logical_and(ones([behind, behind], ScalarType.Bool).tril());
-        using Scalar hidden = float.NegativeInfinity;
-        Tensor shown = zeros([own.shape[0], behind, behind]).masked_fill(own.logical_not(), hidden);
-        return cat([zeros([own.shape[0], behind, fixedLength]), shown], 2).unsqueeze(1);
     }
 
     private static long[] Range(long count)
