@@ -89,7 +89,8 @@ internal sealed class LabelHeads<TTask>(string prefix, int width, Func<TTask, in
             Tensor right = logits[i].argmax(-1).eq(classes).logical_and(asked);
             return right.sum().item<long>() / (double)Math.Max(1, asked.sum().item<long>());
         })];
-    }}
+    }
+}
 
 /// <summary>The heads of the training.</summary>
 internal static class Heads
