@@ -62,11 +62,10 @@ internal static class PatchLabels
     public static Label[][] Of(Scene scene, PatchOwners owners, PictureColours colours)
     {
         int grid = owners.Grid;
-        Label[][] labels = [.. Enum.GetValues<PatchTask>().Select(_ => new Label[owners.Count])];
-        for (int cell = 0; cell < owners.Count; cell++)
-            Set(labels, cell, owners[cell] >= 0 ? scene.Objects[owners[cell]] : null, owners[cell] == PatchOwners.Nobody, colours);
-
-        Array.Fill(labels[(int)PatchTask.Glyph], Label.None);
+        Label[][] ofObjects = [.. scene.Objects.Select(item => OfObject(item, colours))];
+        Label[] unclear = Unasked(), background = Unasked();
+        if (colours.AreSaid) background[(int)PatchTask.Colour] = 0;
+        Label[][] labels = Spread(owners, cell => owners[cell] >= 0 ? ofObjects[owners[cell]] : owners[cell] == PatchOwners.Nobody ? background : unclear);
         foreach (SceneObject item in scene.Objects)
         {
             labels[(int)PatchTask.Centre][((int)(item.Y * grid) * grid) + (int)(item.X * grid)] = 1;
@@ -74,7 +73,6 @@ internal static class PatchLabels
             foreach (int cell in owners.UnderMark(item)) labels[(int)PatchTask.Glyph][cell] = MarkOf(item);
         }
 
-        if (!colours.AreSaid) Array.Fill(labels[(int)PatchTask.Colour], Label.None);
         return labels;
     }
 
@@ -84,18 +82,37 @@ internal static class PatchLabels
     {
         Label[] none = Surroundings.Of(null, scene, colours);
         Label[][] ofObjects = [.. scene.Objects.Select(item => Surroundings.Of(item, scene, colours))];
-        return [.. none.Select((_, task) => Enumerable.Range(0, owners.Count).Select(cell => (owners[cell] >= 0 ? ofObjects[owners[cell]] : none)[task]).ToArray())];
+        return Spread(owners, cell => owners[cell] >= 0 ? ofObjects[owners[cell]] : none);
     }
 
-    private static void Set(Label[][] labels, int cell, SceneObject? item, bool empty, PictureColours colours)
+    // [tasks, patches] of what each patch has for all tasks.
+    private static Label[][] Spread(PatchOwners owners, Func<int, Label[]> of)
     {
-        labels[(int)PatchTask.Colour][cell] = item is not null ? colours.ColourOf(item, 1) : empty ? 0 : Label.None;
-        labels[(int)PatchTask.Shape][cell] = item is not null ? colours.ShapeOf(item) : Label.None;
-        labels[(int)PatchTask.Size][cell] = item is not null ? (int)item.Size : Label.None;
-        labels[(int)PatchTask.Texture][cell] = item is { ShowsTexture: true } ? (int)item.Texture : Label.None;
-        labels[(int)PatchTask.Mark][cell] = item is not null ? MarkOf(item) : Label.None;
-        labels[(int)PatchTask.X][cell] = item is not null ? PlaceOf(item.X) : Label.None;
-        labels[(int)PatchTask.Y][cell] = item is not null ? PlaceOf(item.Y) : Label.None;
+        Label[][] ofPatches = [.. Enumerable.Range(0, owners.Count).Select(of)];
+        return [.. ofPatches[0].Select((_, task) => ofPatches.Select(patch => patch[task]).ToArray())];
+    }
+
+    // Every patch is asked whether a centre lies in it.
+    private static Label[] Unasked()
+    {
+        var labels = new Label[Enum.GetValues<PatchTask>().Length];
+        Array.Fill(labels, Label.None);
+        labels[(int)PatchTask.Centre] = 0;
+        return labels;
+    }
+
+    // What all patches of an object have.
+    private static Label[] OfObject(SceneObject item, PictureColours colours)
+    {
+        Label[] labels = Unasked();
+        labels[(int)PatchTask.Colour] = colours.ColourOf(item, 1);
+        labels[(int)PatchTask.Shape] = colours.ShapeOf(item);
+        labels[(int)PatchTask.Size] = (int)item.Size;
+        if (item.ShowsTexture) labels[(int)PatchTask.Texture] = (int)item.Texture;
+        labels[(int)PatchTask.Mark] = MarkOf(item);
+        labels[(int)PatchTask.X] = PlaceOf(item.X);
+        labels[(int)PatchTask.Y] = PlaceOf(item.Y);
+        return labels;
     }
 
     /// <summary>Class of a place along an edge, given as a share of it.</summary>

@@ -27,22 +27,22 @@ internal static class Decoder
         Tensor frequencies = tensor(Enumerable.Range(0, width / 2).Select(i => (float)Math.Pow(sizes.RopeTheta, -2.0 * i / width)).ToArray());
         Tensor angles = positions.to(float32).unsqueeze(-1) * frequencies;
         angles = cat([angles, angles], -1).unsqueeze(1);
-        Turns turns = new(angles.cos(), angles.sin()), asking = turns;
+        Rope rope = new(angles.cos(), angles.sin()), ropeOfRows = rope;
         packing = packing is { } given ? given with { Mask = weights.Operand(given.Mask) } : null;
         for (int layer = 0; layer < sizes.Layers; layer++)
         {
             string at = $"model.layers.{layer}.";
             int index = layer;
             Tensor normed = Norm(weights, sizes, at + "input_layernorm", x), asked = normed;
-            // Behind the last layer only those rows are read, so that it computes no others: a sixth of the work of a training step.
+            // Behind the last layer only those rows are read, so that it computes no others.
             if (packing is { } narrowed && layer == sizes.Layers - 1)
             {
                 (asked, x) = (narrowed.Take(normed), narrowed.Take(x));
-                asking = new(narrowed.Take(turns.Cos.squeeze(1)).unsqueeze(1), narrowed.Take(turns.Sin.squeeze(1)).unsqueeze(1));
+                ropeOfRows = new(narrowed.Take(rope.Cos.squeeze(1)).unsqueeze(1), narrowed.Take(rope.Sin.squeeze(1)).unsqueeze(1));
                 packing = narrowed.Last();
             }
 
-            x = x + Attention(weights, sizes, at + "self_attn.", asked, normed, asking, turns, packing, onQueries is null ? null : (q, k) => onQueries(index, q, k));
+            x = x + Attention(weights, sizes, at + "self_attn.", asked, normed, ropeOfRows, rope, packing, onQueries is null ? null : (q, k) => onQueries(index, q, k));
             Tensor[] gateUp = weights.Linear([at + "mlp.gate_proj", at + "mlp.up_proj"], Norm(weights, sizes, at + "post_attention_layernorm", x));
             x = x + weights.Linear(at + "mlp.down_proj", nn.functional.silu(gateUp[0]) * gateUp[1]);
             onHidden?.Invoke(layer, x);
@@ -56,22 +56,22 @@ internal static class Decoder
 
     // Of the rows asked [n, m, width], which look at x [n, t, width]; m is t but in the last layer of a packed sequence.
     private static Tensor Attention(
-        NamedWeights weights, DecoderConfig sizes, string at, Tensor asked, Tensor x, Turns asking, Turns turns, Packing? packing, Action<Tensor, Tensor>? onQueries)
+        NamedWeights weights, DecoderConfig sizes, string at, Tensor asked, Tensor x, Rope ropeOfRows, Rope rope, Packing? packing, Action<Tensor, Tensor>? onQueries)
     {
         Tensor[] qkv = ReferenceEquals(asked, x)
             ? weights.Linear([at + "q_proj", at + "k_proj", at + "v_proj"], x)
             : [weights.Linear(at + "q_proj", asked), .. weights.Linear([at + "k_proj", at + "v_proj"], x)];
-        Tensor q = asking.Rotate(Heads(qkv[0], sizes.Heads)), k = turns.Rotate(Heads(qkv[1], sizes.KvHeads)), v = Heads(qkv[2], sizes.KvHeads);
+        Tensor q = ropeOfRows.Rotate(Heads(qkv[0], sizes.Heads)), k = rope.Rotate(Heads(qkv[1], sizes.KvHeads)), v = Heads(qkv[2], sizes.KvHeads);
         onQueries?.Invoke(q, k);
         int share = sizes.Heads / sizes.KvHeads;
         if (share > 1) (k, v) = (k.repeat_interleave(share, 1), v.repeat_interleave(share, 1));
         (q, k, v) = (weights.Operand(q), weights.Operand(k), weights.Operand(v));
-        return weights.Linear(at + "o_proj", Look(q, k, v, packing).transpose(1, 2).flatten(2));
+        return weights.Linear(at + "o_proj", Attend(q, k, v, packing).transpose(1, 2).flatten(2));
 
         Tensor Heads(Tensor part, int heads) => part.reshape(part.shape[0], part.shape[1], heads, -1).transpose(1, 2);
     }
 
-    private static Tensor Look(Tensor q, Tensor k, Tensor v, Packing? packing)
+    private static Tensor Attend(Tensor q, Tensor k, Tensor v, Packing? packing)
     {
         if (packing is not { } given) return nn.functional.scaled_dot_product_attention(q, k, v, null, 0, true);
         long prefix = given.Prefix, behind = q.shape[2] - prefix;
@@ -88,7 +88,7 @@ internal static class Decoder
     }
 
     /// <summary>Rotary angles [n, 1, t, width].</summary>
-    private readonly record struct Turns(Tensor Cos, Tensor Sin)
+    private readonly record struct Rope(Tensor Cos, Tensor Sin)
     {
         public Tensor Rotate(Tensor heads)
         {

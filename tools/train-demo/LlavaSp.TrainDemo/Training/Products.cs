@@ -9,6 +9,7 @@ internal static class Products
     /// <summary>
     /// Whether bfloat16 is the faster one here. libtorch multiplies float32 by MKL, which keeps its fast kernels for Intel's processors, and bfloat16 by
     /// oneDNN, which uses what every processor has: on Intel's float32 takes half as long, on others twice as long, unless they lack AVX-512, and bfloat16 with it.
+    /// Measured with what MKL chooses by itself, not since scripts/torch.sh lets it use the fast kernels everywhere.
     /// </summary>
     public static bool AreBrief { get; } = Vendor() != "GenuineIntel" && Avx512F.IsSupported;
 
