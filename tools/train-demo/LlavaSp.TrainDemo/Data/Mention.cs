@@ -58,21 +58,25 @@ internal sealed record Mention(int At, Label[] Labels, Label[] Around, Label[] R
     public static IEnumerable<Mention> Of(IReadOnlyList<string> words, int offset, Scene scene, PictureColours colours)
     {
         SceneObject[]? before = null;
-        foreach (var (_, noun, fits) in NamedObjects.In(words))
+        foreach (Phrase phrase in NamedObjects.In(words))
         {
-            SceneObject[] fitting = [.. scene.Objects.Where(fits)];
-            var labels = new Label[Enum.GetValues<MentionTask>().Length];
-            Array.Fill(labels, Label.None);
-            labels[(int)MentionTask.Count] = fitting.Length;
+            SceneObject[] fitting = [.. scene.Objects.Where(phrase.Fits)];
             SceneObject? single = fitting.Length == 1 ? fitting[0] : null;
-            if (single is not null) Describe(labels, single, colours);
-            yield return new Mention(offset + noun, labels, Surroundings.Of(single, scene, colours), Relation.Of(before, fitting));
+            Label[] labels = Of(single, colours);
+            labels[(int)MentionTask.Count] = fitting.Length;
+            yield return new Mention(offset + phrase.Noun, labels, Surroundings.Of(single, scene, colours), Relation.Of(before, fitting));
             before = fitting;
         }
     }
 
-    private static void Describe(Label[] labels, SceneObject item, PictureColours colours)
+    /// <summary>Labels for each task of a single object, but its number; none are asked where there is no object.</summary>
+    /// <param name="item">The object; null for none.</param>
+    /// <param name="colours">The picture's colours.</param>
+    public static Label[] Of(SceneObject? item, PictureColours colours)
     {
+        var labels = new Label[Enum.GetValues<MentionTask>().Length];
+        Array.Fill(labels, Label.None);
+        if (item is null) return labels;
         labels[(int)MentionTask.X] = PatchLabels.PlaceOf(item.X);
         labels[(int)MentionTask.Y] = PatchLabels.PlaceOf(item.Y);
         labels[(int)MentionTask.Colour] = colours.ColourOf(item);
@@ -80,5 +84,6 @@ internal sealed record Mention(int At, Label[] Labels, Label[] Around, Label[] R
         labels[(int)MentionTask.Size] = (int)item.Size;
         if (item.ShowsTexture) labels[(int)MentionTask.Texture] = (int)item.Texture;
         labels[(int)MentionTask.Mark] = PatchLabels.MarkOf(item);
+        return labels;
     }
 }

@@ -3,7 +3,25 @@ using LlavaSp.Worlds.Scenes;
 
 namespace LlavaSp.TrainDemo.Data;
 
-/// <summary>Finds what a text names: adjectives and a noun, in the world's words.</summary>
+/// <summary>Adjectives and a noun of a text, and what they say. A digit or letter names what it is written on.</summary>
+/// <param name="First">Place of its first word.</param>
+/// <param name="Noun">Place of its noun.</param>
+/// <param name="What">What it says.</param>
+/// <param name="Mark">The digit or letter; null where it is none.</param>
+internal sealed record Phrase(int First, int Noun, Description What, char? Mark = null)
+{
+    /// <summary>Whether it fits an object.</summary>
+    public bool Fits(SceneObject item) => Mark is { } mark ? item.Mark == mark : What.Matches(item);
+
+    /// <summary>
+    /// Whether training never shows what is named in an object's colour or shape: of such a one nothing is to be learned that speaks against the other.
+    /// </summary>
+    public bool IsNeverLike(SceneObject item, PictureColours colours) =>
+        (What.Shape is { } shape && (colours.ShapesNeverLike(item) & (1L << (int)shape)) != 0)
+        || (What.Colour is { } colour && (colours.ColoursNeverLike(item) & (1L << (int)colour)) != 0);
+}
+
+/// <summary>Finds what a text names, in the world's words.</summary>
 internal static class NamedObjects
 {
     private static readonly Dictionary<string, Size> Sizes = Enum.GetValues<Size>().ToDictionary(Words.Of);
@@ -15,8 +33,8 @@ internal static class NamedObjects
     /// <summary>Whether a text names a colour.</summary>
     public static bool SayColours(string text) => text.Split(' ').Any(word => Colours.ContainsKey(word.Trim('.', ',', '?')));
 
-    /// <summary>Each phrase: its first word, its noun, and which objects it fits. A digit or letter names what it is written on; a bare "object" names nothing.</summary>
-    public static IEnumerable<(int First, int Noun, Func<SceneObject, bool> Fits)> In(IReadOnlyList<string> words)
+    /// <summary>Each phrase; a bare "object" is none.</summary>
+    public static IEnumerable<Phrase> In(IReadOnlyList<string> words)
     {
         var what = new Description();
         for (int i = 0, first = 0; i < words.Count; i++)
@@ -27,9 +45,9 @@ internal static class NamedObjects
             else if (Colours.TryGetValue(word, out Colour colour)) what = what with { Colour = colour };
             else
             {
-                if (Shapes.TryGetValue(word, out Shape shape)) yield return (first, i, (what with { Shape = shape }).Matches);
-                else if (word == "objects" || (word == "object" && what != new Description())) yield return (first, i, what.Matches);
-                else if (word.Length == 1 && i > 0 && words[i - 1] is "digit" or "letter") yield return (i, i, item => item.Mark == word[0]);
+                if (Shapes.TryGetValue(word, out Shape shape)) yield return new(first, i, what with { Shape = shape });
+                else if (word == "objects" || (word == "object" && what != new Description())) yield return new(first, i, what);
+                else if (word.Length == 1 && i > 0 && words[i - 1] is "digit" or "letter") yield return new(i, i, new Description(), word[0]);
                 what = new Description();
                 first = i + 1;
             }

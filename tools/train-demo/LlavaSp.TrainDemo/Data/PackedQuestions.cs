@@ -40,7 +40,7 @@ internal sealed class QuestionPacker(LlavaTokenizer tokenizer)
         [QuestionFamily.Counting] = 2,
         [QuestionFamily.Attribute] = 4,
         [QuestionFamily.Spatial] = 4,
-        [QuestionFamily.Reading] = 3,
+        [QuestionFamily.Reading] = 4,
         [QuestionFamily.Comparison] = 2,
         [QuestionFamily.Caption] = 1,
     };
@@ -72,7 +72,7 @@ internal sealed class QuestionPacker(LlavaTokenizer tokenizer)
             long[] asked = BehindPicture(Encode(tokenizer, question.Text, null)), whole = BehindPicture(Encode(tokenizer, question.Text, question.Answer));
             if (!whole.AsSpan().StartsWith(asked)) throw new InvalidOperationException($"the answer changes the question's tokens: {question.Text} {question.Answer}");
             string[] words = [.. whole.Select(id => tokenizer.TokenText((int)id).Trim('\u2581', ' '))];
-            Gaze[] gazes = [.. Gaze.Of(words, asked.Length, packed.Ids.Count, scene)];
+            Gaze[] gazes = [.. Gaze.Of(words, asked.Length, packed.Ids.Count, scene, colours)];
             packed.Gazes.AddRange(gazes);
             packed.Mentions.AddRange(Mention.Of(words, packed.Ids.Count, scene, colours));
             int first = packed.Ids.Count + asked.Length - 1;

@@ -18,9 +18,11 @@ internal static class Decoder
     /// <param name="positions">Positions [n, t] for the rotary angles, int64.</param>
     /// <param name="packing">What a token may look at; null for all tokens before it.</param>
     /// <param name="onQueries">Sees each layer's queries and keys [n, heads, t, width], rotated; of the last layer only the queries of the packing's rows.</param>
-    /// <param name="onHidden">Sees what each layer leaves, [n, t, width]; the last one like the result.</param>
+    /// <param name="onAttended">Sees what each layer's attention leaves, before its MLP, [n, t, width]; of the last layer only the packing's rows.</param>
+    /// <param name="onHidden">Sees what each layer leaves, likewise.</param>
     public static Tensor Forward(
-        NamedWeights weights, DecoderConfig sizes, Tensor x, Tensor positions, Packing? packing, Action<int, Tensor, Tensor>? onQueries = null, Action<int, Tensor>? onHidden = null)
+        NamedWeights weights, DecoderConfig sizes, Tensor x, Tensor positions, Packing? packing,
+        Action<int, Tensor, Tensor>? onQueries = null, Action<int, Tensor>? onAttended = null, Action<int, Tensor>? onHidden = null)
     {
         using DisposeScope scope = NewDisposeScope();
         int width = sizes.HeadDim;
@@ -43,6 +45,7 @@ internal static class Decoder
             }
 
             x = x + Attention(weights, sizes, at + "self_attn.", asked, normed, ropeOfRows, rope, packing, onQueries is null ? null : (q, k) => onQueries(index, q, k));
+            onAttended?.Invoke(layer, x);
             Tensor[] gateUp = weights.Linear([at + "mlp.gate_proj", at + "mlp.up_proj"], Norm(weights, sizes, at + "post_attention_layernorm", x));
             x = x + weights.Linear(at + "mlp.down_proj", nn.functional.silu(gateUp[0]) * gateUp[1]);
             onHidden?.Invoke(layer, x);

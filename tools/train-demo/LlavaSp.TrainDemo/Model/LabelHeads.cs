@@ -33,12 +33,6 @@ internal sealed class LabelHeads<TTask>(string prefix, int width, Func<TTask, in
         }
     }
 
-    /// <summary>Takes them away.</summary>
-    public void Remove(NamedWeights weights)
-    {
-        foreach (string name in weights.All.Keys.Where(name => name.StartsWith(prefix, StringComparison.Ordinal)).ToList()) weights.Remove(name);
-    }
-
     /// <summary>Sum of the tasks' mean cross-entropies, the slow ones weighted; a task that nothing has an answer for adds nothing.</summary>
     /// <param name="weights">The model.</param>
     /// <param name="features">[m, width].</param>
@@ -95,18 +89,49 @@ internal sealed class LabelHeads<TTask>(string prefix, int width, Func<TTask, in
 /// <summary>The heads of the training.</summary>
 internal static class Heads
 {
+    // Before all their names.
+    private const string Training = "training.";
+
     /// <summary>Read patch features.</summary>
-    public static LabelHeads<PatchTask> Patches { get; } = new("training.patch_heads.", DemoModel.Vision.HiddenSize, PatchLabels.Classes, PatchTask.Shape, PatchTask.Glyph);
+    public static LabelHeads<PatchTask> Patches { get; } = new(Training + "patch_heads.", DemoModel.Vision.HiddenSize, PatchLabels.Classes, PatchTask.Shape, PatchTask.Glyph);
 
     /// <summary>Read patch features, too.</summary>
-    public static LabelHeads<SurroundingTask> PatchSurroundings { get; } = new("training.patch_heads.around_", DemoModel.Vision.HiddenSize, Surroundings.Classes);
+    public static LabelHeads<SurroundingTask> PatchSurroundings { get; } = new(Training + "patch_heads.around_", DemoModel.Vision.HiddenSize, Surroundings.Classes);
 
     /// <summary>Read the decoder's hidden states at nouns.</summary>
-    public static LabelHeads<MentionTask> Mentions { get; } = new("training.mention_heads.", DemoModel.Decoder(1).HiddenSize, Mention.Classes, MentionTask.Count);
+    public static LabelHeads<MentionTask> Mentions { get; } = new(Training + "mention_heads.", DemoModel.Decoder(1).HiddenSize, Mention.Classes, MentionTask.Count, MentionTask.Mark);
 
     /// <summary>Read them, too.</summary>
-    public static LabelHeads<SurroundingTask> MentionSurroundings { get; } = new("training.mention_heads.around_", DemoModel.Decoder(1).HiddenSize, Surroundings.Classes);
+    public static LabelHeads<SurroundingTask> MentionSurroundings { get; } = new(Training + "mention_heads.around_", DemoModel.Decoder(1).HiddenSize, Surroundings.Classes);
 
     /// <summary>Read them one layer further.</summary>
-    public static LabelHeads<RelationTask> Relations { get; } = new("training.relation_heads.", DemoModel.Decoder(1).HiddenSize, static _ => 2);
+    public static LabelHeads<RelationTask> Relations { get; } = new(Training + "relation_heads.", DemoModel.Decoder(1).HiddenSize, static _ => 2);
+
+    /// <summary>Read them where the answer's words are predicted.</summary>
+    public static LabelHeads<MentionTask> Answers { get; } = new(Training + "answer_heads.", DemoModel.Decoder(1).HiddenSize, Mention.Classes, MentionTask.Mark);
+
+    /// <summary>Read patch tokens in the decoder.</summary>
+    public static LabelHeads<PatchTask> Tokens { get; } = new(Training + "token_heads.", DemoModel.Decoder(1).HiddenSize, PatchLabels.Classes, PatchTask.Shape, PatchTask.Glyph);
+
+    /// <summary>Read them, too.</summary>
+    public static LabelHeads<SurroundingTask> TokenSurroundings { get; } = new(Training + "token_heads.around_", DemoModel.Decoder(1).HiddenSize, Surroundings.Classes);
+
+    /// <summary>Adds all of them.</summary>
+    public static void AddAll(NamedWeights weights)
+    {
+        Patches.Add(weights);
+        PatchSurroundings.Add(weights);
+        Mentions.Add(weights);
+        MentionSurroundings.Add(weights);
+        Relations.Add(weights);
+        Answers.Add(weights);
+        Tokens.Add(weights);
+        TokenSurroundings.Add(weights);
+    }
+
+    /// <summary>Takes all away.</summary>
+    public static void RemoveAll(NamedWeights weights)
+    {
+        foreach (string name in weights.All.Keys.Where(static name => name.StartsWith(Training, StringComparison.Ordinal)).ToList()) weights.Remove(name);
+    }
 }

@@ -10,7 +10,7 @@ namespace LlavaSp.TrainDemo.Training;
 /// </summary>
 internal sealed class Adam
 {
-    private const double Beta1 = 0.9, Beta2 = 0.98, Epsilon = 1e-8, Decay = 0.05, LargestNorm = 1;
+    private const double Beta1 = 0.9, Beta2 = 0.98, Epsilon = 1e-8, LargestNorm = 1;
     private const int Threads = 2;
     private const string First = ".first", Second = ".second";
 
@@ -37,8 +37,9 @@ internal sealed class Adam
     /// <summary>One step along the mean of the gradients of replicas of the weights, which then forget theirs.</summary>
     /// <param name="step">Steps done before.</param>
     /// <param name="rate">Learning rate.</param>
+    /// <param name="weightDecay">By which share of themselves matrices shrink at a rate of 1.</param>
     /// <param name="replicas">Weights in the same memory, each with gradients of its own.</param>
-    public void Step(int step, double rate, IReadOnlyList<NamedWeights> replicas)
+    public void Step(int step, double rate, double weightDecay, IReadOnlyList<NamedWeights> replicas)
     {
         // Scalars that only a temporary holds may be collected while the native library reads them.
         using Scalar count = replicas.Count;
@@ -57,7 +58,7 @@ internal sealed class Adam
         ForEachWeight(i =>
         {
             var (name, tensor) = _trained[i];
-            using Scalar decay = 1 - (rate * Decay), stride = -rate / first;
+            using Scalar decay = 1 - (rate * weightDecay), stride = -rate / first;
             Tensor gradient = GradientOf(replicas[0], name).mul_(clipped), mean = Moments[name + First], square = Moments[name + Second];
             mean.mul_(keepFirst).add_(gradient, addFirst);
             square.mul_(keepSecond).addcmul_(gradient, gradient, addSecond);

@@ -21,9 +21,9 @@ internal sealed class AnswerLoss(NamedWeights weights, DecoderConfig decoder, Ll
     public (Tensor Answers, Tensor? Gaze, Tensor? Mentions) Loss(Batch batch, Tensor features, bool taught)
     {
         Tensor images = net.ImageTokens(features);
-        long behind = packer.Prefix.Length + images.shape[1];
-        GazeLoss? gaze = taught ? new GazeLoss(batch, behind - batch.Examples[0].Owners.Count, behind) : null;
-        MentionLoss? mentions = taught ? new MentionLoss(weights, batch, behind) : null;
+        long behind = packer.Prefix.Length + images.shape[1], firstPatch = behind - batch.Examples[0].Owners.Count;
+        GazeLoss? gaze = taught ? new GazeLoss(batch, firstPatch, behind) : null;
+        MentionLoss? mentions = taught ? new MentionLoss(weights, batch, firstPatch, behind) : null;
         Tensor logits = Logits(batch, images, gaze, mentions);
         PackedAnswer[] answers = [.. batch.Examples.SelectMany(example => example.Questions.Answers)];
         Tensor share = tensor(answers.SelectMany(answer => answer.Tokens.Select(_ => (float)(1 / Math.Sqrt(answer.Tokens.Length)))).ToArray());
@@ -82,7 +82,8 @@ internal sealed class AnswerLoss(NamedWeights weights, DecoderConfig decoder, Ll
         // Shorter lists go on with any row, which is then left out.
         Tensor asked = tensor(rows.SelectMany(row => row.Concat(Enumerable.Repeat(fixedLength, most - row.Length))).ToArray(), [n, most]);
         var packing = Packing.Of(fixedLength, batch.Segments, asked);
-        Tensor hidden = Decoder.Forward(weights, decoder, x, positions, packing, gaze is null ? null : gaze.See, mentions is null ? null : mentions.See);
+        Tensor hidden = Decoder.Forward(
+            weights, decoder, x, positions, packing, gaze is null ? null : gaze.See, mentions is null ? null : mentions.SeeAttended, mentions is null ? null : mentions.See);
         long[] kept = [.. rows.SelectMany((row, picture) => row.Select((_, i) => (long)((picture * most) + i)))];
         return Decoder.Logits(weights, hidden.flatten(0, 1).index_select(0, tensor(kept)));
     }

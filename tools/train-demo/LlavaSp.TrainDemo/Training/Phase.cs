@@ -33,6 +33,11 @@ internal sealed record Phase(string Name, Learns Learns, int Steps, int Pictures
     /// <summary>Steps over which the rate rises; it stays until the last part, <see cref="Falls"/>, over which it falls in a line.</summary>
     public int WarmUp => Math.Min(200, Steps / 10);
 
+    /// <summary>
+    /// Weight decay. More where the decoder learns: it rather finds what all colours or all shapes have in common than each pair of the two.
+    /// </summary>
+    public double WeightDecay => Learns == Learns.Start ? 0.2 : 0.05;
+
     /// <summary>Whether the loss of the answers counts.</summary>
     public bool Reads => Learns != Learns.Vision;
 
@@ -80,7 +85,7 @@ internal static class Plan
     public static IReadOnlyList<Phase> Start(double share) =>
     [
         new("vision", Learns.Vision, Scaled(6500, share), VisionPictures, 1.5e-3, 0),
-        new("start", Learns.Start, Scaled(7000, share), StartPictures, 1.5e-3, 200_000),
+        new("start", Learns.Start, Scaled(8000, share), StartPictures, 1.5e-3, 200_000),
     ];
 
     /// <summary>The paper's two stages of one variant.</summary>

@@ -81,17 +81,9 @@ internal static class TrainCommand
             {
                 manual_seed(Seed);
                 NamedWeights weights = DemoModel.Fresh(decoder);
-                Heads.Patches.Add(weights);
-                Heads.PatchSurroundings.Add(weights);
-                Heads.Mentions.Add(weights);
-                Heads.MentionSurroundings.Add(weights);
-                Heads.Relations.Add(weights);
+                Heads.AddAll(weights);
                 Run(weights, null, Plan.Start(share));
-                Heads.Patches.Remove(weights);
-                Heads.PatchSurroundings.Remove(weights);
-                Heads.Mentions.Remove(weights);
-                Heads.MentionSurroundings.Remove(weights);
-                Heads.Relations.Remove(weights);
+                Heads.RemoveAll(weights);
                 return weights;
             }
 

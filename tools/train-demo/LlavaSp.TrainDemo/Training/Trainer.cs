@@ -55,8 +55,10 @@ internal sealed class Trainer(
         int step = from.Step, since = 0;
         using var stream = new ExampleStream(
             packer, Split.Training, phase.FirstScene + (step * phase.Pictures), phase.Steps - step, phase.Pictures, phase.Learns);
+        using var collections = new Collections();
         foreach (IReadOnlyList<Example> examples in stream.All())
         {
+            collections.Allow();
             set_num_threads(1);
             var parts = new (double Answers, double Patches, double Gaze, double Mentions)[Parts];
             Parallel.For(0, Parts, new ParallelOptions { MaxDegreeOfParallelism = Parts }, part =>
@@ -64,7 +66,7 @@ internal sealed class Trainer(
                 int count = examples.Count / Parts;
                 parts[part] = Gradients(phase, replicas[part], [.. examples.Skip(part * count).Take(count)]);
             });
-            optimizer.Step(step, phase.RateAt(step), replicas);
+            optimizer.Step(step, phase.RateAt(step), phase.WeightDecay, replicas);
             answerLoss += parts.Average(part => part.Answers);
             patchLoss += parts.Average(part => part.Patches);
             gazeLoss += parts.Average(part => part.Gaze);
