@@ -28,7 +28,7 @@ internal enum Learns
 /// <param name="FirstScene">First scene of the training split. All variants see the same.</param>
 internal sealed record Phase(string Name, Learns Learns, int Steps, int Pictures, double Rate, int FirstScene)
 {
-    private const double Falls = 0.35, Least = 0.02;
+    private const double Falls = 0.35, Least = 0.02, MentionsFirst = 0.575;
 
     /// <summary>Steps over which the rate rises; it stays until the last part, <see cref="Falls"/>, over which it falls in a line.</summary>
     public int WarmUp => Math.Min(200, Steps / 10);
@@ -37,6 +37,12 @@ internal sealed record Phase(string Name, Learns Learns, int Steps, int Pictures
     /// Weight decay. More where the decoder learns: it rather finds what all colours or all shapes have in common than each pair of the two.
     /// </summary>
     public double WeightDecay => Learns == Learns.Start ? 0.2 : 0.05;
+
+    /// <summary>
+    /// Weight of what nouns, answers and patch tokens are to hold, against the answers' 1: the sum of dozens of tasks, which at first the answers wait for and
+    /// later would drown them.
+    /// </summary>
+    public double MentionWeightAt(int step) => step < MentionsFirst * Steps ? 0.1 : 0.03;
 
     /// <summary>Whether the loss of the answers counts.</summary>
     public bool Reads => Learns != Learns.Vision;

@@ -29,8 +29,6 @@ internal sealed class Trainer(
     // are the same on every number of processors.
     private const int Parts = 2;
 
-    private static readonly Scalar GazeWeight = 1, MentionWeight = 0.1;
-
     /// <summary>Runs a phase to its end; the weights are then those behind it.</summary>
     /// <exception cref="OperationCanceledException">Cancelled; the state is saved.</exception>
     public void Run(Phase phase, ProgressTask progress, CancellationToken cancelled)
@@ -64,7 +62,7 @@ internal sealed class Trainer(
             Parallel.For(0, Parts, new ParallelOptions { MaxDegreeOfParallelism = Parts }, part =>
             {
                 int count = examples.Count / Parts;
-                parts[part] = Gradients(phase, replicas[part], [.. examples.Skip(part * count).Take(count)]);
+                parts[part] = Gradients(phase, step, replicas[part], [.. examples.Skip(part * count).Take(count)]);
             });
             optimizer.Step(step, phase.RateAt(step), phase.WeightDecay, replicas);
             answerLoss += parts.Average(part => part.Answers);
@@ -94,7 +92,7 @@ internal sealed class Trainer(
     }
 
     // Adds to the replica's gradients.
-    private (double Answers, double Patches, double Gaze, double Mentions) Gradients(Phase phase, NamedWeights replica, IReadOnlyList<Example> examples)
+    private (double Answers, double Patches, double Gaze, double Mentions) Gradients(Phase phase, int step, NamedWeights replica, IReadOnlyList<Example> examples)
     {
         using DisposeScope scope = NewDisposeScope();
         var batch = new Batch(examples, padding);
@@ -105,8 +103,9 @@ internal sealed class Trainer(
             ? Heads.Patches.Loss(replica, features.flatten(0, 1), batch.Labels) + Heads.PatchSurroundings.Loss(replica, features.flatten(0, 1), batch.Around) : null;
         var (answers, gaze, mentions) = phase.Reads ? Answers(replica).Loss(batch, features, phase.Teaches) : default((Tensor?, Tensor?, Tensor?));
         Tensor loss = (answers ?? patches)!;
-        if (gaze is not null) loss = loss + (gaze * GazeWeight);
-        if (mentions is not null) loss = loss + (mentions * MentionWeight);
+        using Scalar ofMentions = phase.MentionWeightAt(step);
+        if (gaze is not null) loss = loss + gaze;
+        if (mentions is not null) loss = loss + (mentions * ofMentions);
         loss.backward();
         return (answers?.item<float>() ?? 0, patches?.item<float>() ?? 0, gaze?.item<float>() ?? 0, mentions?.item<float>() ?? 0);
     }
