@@ -23,11 +23,11 @@ public sealed class EvalCommandTests
         using var folder = new TemporaryFolder();
         JsonElement json = Run(folder, "--json").Json;
         Assert.Equal(4, json.GetProperty("answered").GetInt32());
-        Assert.Equal("llava-sp-v1-demo-pooling-lora", json.GetProperty("model_id").GetString());
+        Assert.Equal("llava-sp-v1-demo-cropping-lora", json.GetProperty("model_id").GetString());
         Assert.Equal("reference", json.GetProperty("device").GetProperty("name").GetString());
         BenchmarkAnswer[] answers = Answers(folder["a.jsonl"]);
         Assert.Equal(["1", "2", "x", "4"], answers.Select(answer => answer.Id.Text));
-        Assert.All(answers, answer => Assert.Equal("llava-sp-v1-demo-pooling-lora", answer.ModelId));
+        Assert.All(answers, answer => Assert.Equal("llava-sp-v1-demo-cropping-lora", answer.ModelId));
         // The second question about one picture shares the first one's cache.
         Assert.Equal(Prompt, answers[1].Prompt);
         Assert.Equal(
