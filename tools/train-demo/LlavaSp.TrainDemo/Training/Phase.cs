@@ -9,7 +9,7 @@ internal enum Learns
     /// <summary>The vision tower, from what each patch shows.</summary>
     Vision,
 
-    /// <summary>All behind the vision tower, from answers, from where heads look and from what nouns name.</summary>
+    /// <summary>All behind the vision tower, from answers, from where heads look and from what hidden states hold.</summary>
     Start,
 
     /// <summary>Projector and spatial tokens, from answers: the paper's first stage.</summary>
@@ -50,7 +50,7 @@ internal sealed record Phase(string Name, Learns Learns, int Steps, int Pictures
     /// <summary>Whether the loss of what patches show counts.</summary>
     public bool Sees => Learns == Learns.Vision;
 
-    /// <summary>Whether the decoder is taught where to look and what nouns name.</summary>
+    /// <summary>Whether the decoder is taught where to look and what its hidden states are to hold.</summary>
     public bool Teaches => Learns == Learns.Start;
 
     /// <summary>Learning rate at a step.</summary>

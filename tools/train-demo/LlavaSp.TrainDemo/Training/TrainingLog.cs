@@ -11,7 +11,7 @@ namespace LlavaSp.TrainDemo.Training;
 /// <param name="AnswerLoss">Mean loss of the answers since the last entry; null where they do not count.</param>
 /// <param name="PatchLoss">The same of what patches show.</param>
 /// <param name="GazeLoss">The same of where attention goes.</param>
-/// <param name="MentionLoss">The same of what nouns name.</param>
+/// <param name="MentionLoss">The same of what nouns, answers and patch tokens hold.</param>
 /// <param name="Accuracy">Right answers of the validation scenes by family, where they were asked.</param>
 internal sealed record LogEntry(
     string Phase, int Step, int Pictures, double Seconds, double? AnswerLoss, double? PatchLoss, double? GazeLoss, double? MentionLoss, SortedDictionary<string, double>? Accuracy);
