@@ -12,7 +12,7 @@ internal static class EmbeddedModel
 {
     /// <summary>What it can do and what not; said whenever it answers.</summary>
     public const string Limits =
-        "the embedded demo model answers: it knows drawn scenes of coloured shapes and nothing else, and errs there too, most often in numbers, places and combinations that it was never shown "
+        "the embedded demo model answers: it knows drawn scenes of coloured shapes and nothing else, and errs there too, most often in descriptions, numbers and combinations that it was never shown "
         + "(give another model with --model)";
 
     /// <summary>The variant that answers where no model is given; docs/evaluation.md shows no difference between the two that have spatial tokens.</summary>

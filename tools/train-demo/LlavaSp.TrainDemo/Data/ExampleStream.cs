@@ -79,8 +79,8 @@ internal sealed class ExampleStream : IDisposable
         // The first of them in none.
         if (taught && index % Cycle < (learns == Learns.Vision ? OtherColoursSeen : OtherColoursAskedAbout))
             (picture, colours) = index % Cycle == 0 ? ColourShift.Grey(picture) : ColourShift.Draw(picture, scene, random);
-        // Patches are asked where they are learned from; in the paper's stages nothing is but answers.
-        (Label[][] labels, Label[][] around) = learns is Learns.Vision or Learns.Start ? (PatchLabels.Of(scene, owners, colours), PatchLabels.Around(scene, owners, colours)) : ([], []);
+        // Patches are asked where they are learned from, and where the vision tower is checked.
+        (Label[][] labels, Label[][] around) = taught || learns == Learns.Vision ? (PatchLabels.Of(scene, owners, colours), PatchLabels.Around(scene, owners, colours)) : ([], []);
         if (learns == Learns.Vision) return new Example(picture, owners, labels, around, PackedQuestions.None);
         // Each round asks about other objects; what they have in common is asked once.
         Question[] questions = [.. Enumerable.Range(0, Rounds).SelectMany(round => World.Questions(split, index, round, scene)).DistinctBy(question => question.Text)];
